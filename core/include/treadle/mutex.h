@@ -1,0 +1,62 @@
+// Mutex: parks the goroutine, not the thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include <treadle/context.h>
+#include <treadle/detail/lock.h>
+
+namespace treadle {
+
+namespace rt {
+struct Waiter;
+}
+
+// A mutual exclusion lock; works with std::lock_guard and std::unique_lock. Not recursive. It may
+// be unlocked by another goroutine than the one that locked it. Waiters are served first come
+// first served, but a running goroutine may overtake them until one has waited 1 ms: then the
+// lock is handed to it directly (starvation, as in Go). Goroutines and plain threads may share
+// one. It must not be moved, nor destroyed while locked or waited for.
+class Mutex {
+ public:
+  constexpr Mutex() noexcept = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  // Parks the calling G until the lock is free; on a plain thread it blocks that thread.
+  void lock() {
+    std::uint32_t free = 0;
+    if (!state_.compare_exchange_strong(free, kLocked, std::memory_order_acquire,
+                                        std::memory_order_relaxed))
+      lock_slow();
+  }
+  // As lock(), but gives up when `ctx` is done: then `canceled` or `timed_out`, and not locked.
+  // An already done context fails only when the lock is not free.
+  [[nodiscard]] Result<void> lock(const Context& ctx);
+  // Never parks.
+  [[nodiscard]] bool try_lock() noexcept;
+  // Never parks; any goroutine or thread. Panics when the mutex is not locked.
+  void unlock() {
+    std::uint32_t locked = kLocked;
+    if (!state_.compare_exchange_strong(locked, 0, std::memory_order_release,
+                                        std::memory_order_relaxed))
+      unlock_slow();
+  }
+
+ private:
+  static constexpr std::uint32_t kLocked = 1;
+  static constexpr std::uint32_t kWaiters = 2;  // the queue is not empty
+
+  void lock_slow();
+  void unlock_slow();
+
+  std::atomic<std::uint32_t> state_{0};
+  rt::Lock queue_lock_;  // protects what follows, and every change of kWaiters
+  bool woken_ = false;   // a waiter was woken and has not tried again yet
+  rt::Waiter* head_ = nullptr;
+  rt::Waiter* tail_ = nullptr;
+};
+
+}  // namespace treadle

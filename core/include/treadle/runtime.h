@@ -1,0 +1,55 @@
+// The runtime: one per process, started by run() or by the first use of treadle.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace treadle {
+
+// What can be chosen before the runtime starts. Zero means the default throughout. Values out of
+// range panic with the value in the text.
+struct RuntimeOptions {
+  // GOMAXPROCS: how many goroutines may run treadle code at one time, 1 to 1024.
+  // 0: the environment's TREADLE_MAXPROCS, else the CPUs that affinity and the cgroup's CPU limit
+  // allow.
+  // It is no promise of mutual exclusion, not even at 1: a goroutine whose P was taken away
+  // (a long computation, a blocking call) runs on beside the others.
+  int max_procs = 0;
+  // Bytes of address space kept for each goroutine's stack, 64 KiB to 64 MiB, rounded up to whole
+  // pages. Memory is used only where it is touched. 0: 256 KiB.
+  std::size_t stack_size = 0;
+  // The most threads the runtime makes, 8 to 100,000. At the limit Ps are no longer taken from
+  // goroutines that block; it is logged and counted. 0: 10,000.
+  int max_threads = 0;
+};
+
+// Starts the runtime, runs `main` as its first goroutine and returns when that has returned.
+// Goroutines still there then stop where they are, without unwinding. Blocks the calling thread;
+// call it once, from a plain thread, as a rule main(). Panics when the runtime has been started
+// already, or when called from a goroutine.
+void run(const RuntimeOptions& options, std::function<void()> main);
+inline void run(std::function<void()> main) { run({}, std::move(main)); }
+
+// The number of Ps. Starts the runtime when needed. Never parks; any thread.
+int max_procs();
+
+// True inside a goroutine, false on a plain thread. Never parks.
+bool in_goroutine() noexcept;
+
+// Counters since the start, for diagnosis; each is read on its own, so together they need not
+// agree to the last digit.
+struct RuntimeStats {
+  std::uint64_t goroutines = 0;        // alive now, running or parked
+  std::uint64_t threads = 0;           // Ms made and not yet retired
+  std::uint64_t spawned = 0;           // goroutines ever started
+  std::uint64_t parks = 0;             // waits that really parked
+  std::uint64_t handoffs = 0;          // Ps taken from a goroutine in a hinted call
+  std::uint64_t preemptions = 0;       // Ps taken from a goroutine that gave no hint
+  std::uint64_t yields_on_request = 0; // goroutines that gave way at a parking call when asked
+  std::uint64_t steals = 0;            // batches stolen from another P
+  std::uint64_t polls = 0;             // epoll_wait calls
+};
+RuntimeStats runtime_stats();
+
+}  // namespace treadle

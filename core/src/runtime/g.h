@@ -1,0 +1,107 @@
+// G: a goroutine. See sched.h for the states and their owners.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <source_location>
+
+#include <treadle/go.h>
+
+#include "runtime/eh_globals.h"
+#include "runtime/gobuf.h"
+#include "runtime/sanitizer.h"
+#include "runtime/stack.h"
+
+namespace treadle::rt {
+
+struct M;
+struct ContextState;
+
+enum class GStatus : std::uint8_t {
+  idle,      // on a free list, or being prepared; owned by whoever holds it
+  runnable,  // on a run queue, which owns it
+  running,   // on an M; owned by itself. Detached when that M's request line says `lost`
+  waiting,   // parked; owned by whoever will call goready()
+  dead,      // has returned; owned by the M that switches away from it
+};
+
+// Why a goroutine waits; shown in dumps. One text for each in wait_reason_text().
+enum class WaitReason : std::uint8_t {
+  none,
+  sleep,
+  chan_send,
+  chan_recv,
+  chan_nil,
+  mutex,
+  wait_group,
+  io_read,
+  io_write,
+  context,
+  signal,
+};
+const char* wait_reason_text(WaitReason r) noexcept;
+
+struct alignas(64) G {
+  Gobuf sched;                                      // valid while not running
+  std::atomic<GStatus> status{GStatus::idle};       // stored by the state's owner
+  std::atomic<WaitReason> reason{WaitReason::none}; // stored before `waiting`
+  bool eh_saved = false;                            // `eh` holds something
+  std::uint32_t depth = 1;                          // guard depth while not running
+  G* link = nullptr;                                // next in the one list that owns this G
+  // The only M that may run it, or null. Set by the G itself before it is queued; whoever dequeues
+  // it hands the P to that M.
+  M* bound_m = nullptr;
+  std::atomic<M*> m{nullptr};  // where it runs; stored by that M, read by dumps
+  ContextState* context = nullptr;  // the current Context, borrowed from a ContextScope
+  detail::EntryFn entry = nullptr;
+  void* closure = nullptr;
+  Stack stack;
+  FiberState fiber;
+  EhGlobals eh;
+  std::uint64_t id = 0;
+  std::atomic<std::int64_t> waiting_since{0};  // coarse clock, for dumps
+  std::source_location site;                   // where `go` was called
+  bool foreign = false;                        // stands for a plain thread: no stack of its own
+};
+
+// A list of Gs through their link, in order.
+class GList {
+ public:
+  bool empty() const noexcept { return head_ == nullptr; }
+  std::uint32_t size() const noexcept { return size_; }
+  void push_back(G* g) noexcept {
+    g->link = nullptr;
+    (tail_ ? tail_->link : head_) = g;
+    tail_ = g;
+    ++size_;
+  }
+  void push_front(G* g) noexcept {
+    g->link = head_;
+    head_ = g;
+    if (!tail_) tail_ = g;
+    ++size_;
+  }
+  G* pop_front() noexcept {
+    G* g = head_;
+    if (!g) return nullptr;
+    head_ = g->link;
+    if (!head_) tail_ = nullptr;
+    g->link = nullptr;
+    --size_;
+    return g;
+  }
+  void append(GList& o) noexcept {
+    if (o.empty()) return;
+    (tail_ ? tail_->link : head_) = o.head_;
+    tail_ = o.tail_;
+    size_ += o.size_;
+    o = {};
+  }
+
+ private:
+  G* head_ = nullptr;
+  G* tail_ = nullptr;
+  std::uint32_t size_ = 0;
+};
+
+}  // namespace treadle::rt

@@ -1,0 +1,368 @@
+// Idle Ms and Ps, and where threads come from.
+//
+// Threads are made by one template thread, whose signal mask and affinity are clean, and never by
+// whoever needs one: sysmon may be rescuing a thread that holds the loader's or the allocator's
+// lock, so it must not make threads or allocate. Therefore one spare M always stands parked, and the
+// template thread replaces it when it is taken.
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include <treadle/log.h>
+
+#include "runtime/foreign.h"
+#include "runtime/netpoll.h"
+#include "runtime/sched.h"
+#include "runtime/syscall.h"
+
+namespace treadle::rt {
+
+namespace {
+
+constexpr std::int64_t kIdleRetire = 10'000'000'000;  // 10 s
+constexpr std::int32_t kKeepIdle = 4;                 // as many stay for good
+
+struct Template {
+  std::atomic<std::uint32_t> wake{0};  // futex: counts requests
+  M* gone = nullptr;                   // Ms of ended threads, for reuse; under sched.lock
+  std::int32_t starting = 0;           // made, not yet in m_main(); under sched.lock
+} tmpl;
+
+void ask_for_thread() noexcept {
+  tmpl.wake.fetch_add(1, std::memory_order_release);
+  futex_wake(tmpl.wake, 1);
+}
+
+void push_idle_locked(M* m) noexcept {
+  m->link = sched.idle_m;
+  sched.idle_m = m;
+  ++sched.idle_ms;
+}
+
+M* pop_idle_locked() noexcept {
+  M* m = sched.idle_m;
+  if (!m) return nullptr;
+  sched.idle_m = m->link;
+  m->link = nullptr;
+  --sched.idle_ms;
+  return m;
+}
+
+bool remove_idle_locked(M* m) noexcept {
+  for (M** at = &sched.idle_m; *at; at = &(*at)->link) {
+    if (*at != m) continue;
+    *at = m->link;
+    m->link = nullptr;
+    --sched.idle_ms;
+    return true;
+  }
+  return false;
+}
+
+void adopt_thread(M* m) {
+  pthread_attr_t attr;
+  void* low = nullptr;
+  std::size_t size = 0;
+  if (::pthread_getattr_np(::pthread_self(), &attr) == 0) {
+    ::pthread_attr_getstack(&attr, &low, &size);
+    ::pthread_attr_destroy(&attr);
+  }
+  m->g0_fiber.bottom = low;
+  m->g0_fiber.size = size;
+  fiber_adopt_thread(m->g0_fiber);
+  m->eh = reinterpret_cast<EhGlobals*>(__cxxabiv1::__cxa_get_globals());
+  m->rng = (static_cast<std::uint64_t>(m->id) + 1) * 0x9E3779B97F4A7C15ull;
+}
+
+// A new M: takes a P that waits for one, else stands by as the spare.
+void* m_main(void* arg) {
+  M* m = static_cast<M*>(arg);
+  setm(m);
+  adopt_thread(m);
+  install_signal_stack(m);
+  P* p = nullptr;
+  {
+    LockGuard hold(sched.lock);
+    --tmpl.starting;
+    if (sched.ms_wanted > 0) {
+      --sched.ms_wanted;
+      p = pidleget_locked();
+    }
+  }
+  if (p) {
+    ask_for_thread();  // a spare is still owed
+    acquirep(m, p);
+  }
+  schedule(m);
+  remove_signal_stack(m);
+  setm(&foreign_sentinel);  // for what thread_local destructors may still call
+  LockGuard hold(sched.lock);
+  --sched.ms;
+  m->link = tmpl.gone;
+  tmpl.gone = m;
+  return nullptr;
+}
+
+// All Ms block what is meant for the process as a whole; faults stay with the thread that makes
+// them, and profilers may have SIGPROF.
+void block_signals(sigset_t* previous) {
+  sigset_t set;
+  ::sigfillset(&set);
+  for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF, SIGSYS})
+    ::sigdelset(&set, s);
+  ::pthread_sigmask(SIG_BLOCK, &set, previous);
+}
+
+bool make_thread(M* m) {
+  pthread_attr_t attr;
+  ::pthread_attr_init(&attr);
+  ::pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  sigset_t previous;
+  block_signals(&previous);
+  const int e = ::pthread_create(&m->thread, &attr, m_main, m);
+  ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  ::pthread_attr_destroy(&attr);
+  if (e != 0) log::warn("cannot make a thread: {}", std::strerror(e));
+  return e == 0;
+}
+
+// True when a thread should be made now; counts it.
+bool claim_thread(bool* limited) {
+  LockGuard hold(sched.lock);
+  // One spare, and one for each P that waits; those on their way count.
+  if (sched.idle_ms + tmpl.starting > sched.ms_wanted) return false;
+  *limited = sched.ms >= sched.max_ms;
+  if (*limited) return false;
+  ++sched.ms;
+  ++tmpl.starting;
+  return true;
+}
+
+M* new_m() {
+  {
+    LockGuard hold(sched.lock);
+    if (M* m = tmpl.gone) {
+      tmpl.gone = m->link;
+      m->link = nullptr;
+      return m;
+    }
+  }
+  M* m = new (std::nothrow) M;
+  if (!m) return nullptr;
+  LockGuard hold(sched.lock);
+  m->id = sched.next_m_id++;
+  if (!membarrier_available()) m->req.store(kReqSlow, std::memory_order_relaxed);
+  return m;
+}
+
+void report_limit() {
+  {
+    LockGuard hold(sched.lock);
+    if (std::exchange(sched.m_limit_logged, true)) return;
+  }
+  log::warn("the limit of {} threads is reached: Ps are no longer taken from goroutines that block",
+            sched.max_ms);
+}
+
+// Makes one thread when one is due. False: nothing to do, or it cannot be done now.
+bool make_spare() {
+  bool limited = false;
+  if (!claim_thread(&limited)) {
+    if (limited) report_limit();
+    return false;
+  }
+  M* m = new_m();
+  if (m && make_thread(m)) return true;
+  LockGuard hold(sched.lock);
+  --sched.ms;
+  --tmpl.starting;
+  if (m) {
+    m->link = tmpl.gone;
+    tmpl.gone = m;
+  }
+  return false;
+}
+
+void* template_main(void*) {
+  for (;;) {
+    const std::uint32_t seen = tmpl.wake.load(std::memory_order_acquire);
+    while (make_spare()) {
+    }
+    futex_wait(tmpl.wake, seen);
+  }
+}
+
+}  // namespace
+
+void start_template_thread() {
+  // Signals stay open here: this is the thread that receives what nobody else wants to.
+  pthread_t t;
+  pthread_attr_t attr;
+  ::pthread_attr_init(&attr);
+  ::pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  const int e = ::pthread_create(&t, &attr, template_main, nullptr);
+  ::pthread_attr_destroy(&attr);
+  if (e != 0) fatal("cannot make the runtime's first thread");
+}
+
+void acquirep(M* m, P* p) noexcept {
+  p->status.store(PStatus::running, std::memory_order_relaxed);
+  p->m.store(m, std::memory_order_relaxed);
+  m->p.store(p, std::memory_order_relaxed);
+  clear_req(m);
+}
+
+P* releasep(M* m) noexcept {
+  P* p = m->p.load(std::memory_order_relaxed);
+  p->m.store(nullptr, std::memory_order_relaxed);
+  m->p.store(nullptr, std::memory_order_relaxed);
+  clear_req(m);  // an ask was for that P
+  return p;
+}
+
+void pidleput_locked(P* p) noexcept {
+  p->status.store(PStatus::idle, std::memory_order_relaxed);
+  p->link = sched.idle_p;
+  sched.idle_p = p;
+  sched.idle_ps.store(sched.idle_ps.load(std::memory_order_relaxed) + 1,
+                      std::memory_order_relaxed);
+}
+
+namespace {
+// A P begins to run: a sysmon that sleeps for good has to watch it.
+void taken_locked(P* p) noexcept {
+  p->link = nullptr;
+  sched.idle_ps.store(sched.idle_ps.load(std::memory_order_relaxed) - 1,
+                      std::memory_order_relaxed);
+  if (sched.sysmon_deep) {
+    sched.sysmon_deep = false;
+    wake_sysmon();
+  }
+}
+}  // namespace
+
+P* pidleget_locked() noexcept {
+  P* p = sched.idle_p;
+  if (!p) return nullptr;
+  sched.idle_p = p->link;
+  taken_locked(p);
+  return p;
+}
+
+bool pidle_remove_locked(P* p) noexcept {
+  for (P** at = &sched.idle_p; *at; at = &(*at)->link) {
+    if (*at != p) continue;
+    *at = p->link;
+    taken_locked(p);
+    return true;
+  }
+  return false;
+}
+
+bool spare_m_available() noexcept {
+  LockGuard hold(sched.lock);
+  return sched.idle_ms > 0;
+}
+
+void startm(P* p, bool spinning) noexcept {
+  M* m;
+  bool ask;
+  {
+    LockGuard hold(sched.lock);
+    m = pop_idle_locked();
+    ask = sched.idle_ms == 0;
+    if (!m) {
+      pidleput_locked(p);
+      ++sched.ms_wanted;
+    }
+  }
+  if (ask) ask_for_thread();
+  if (!m) {
+    if (spinning) sched.spinning.fetch_sub(1, std::memory_order_seq_cst);
+    return;
+  }
+  m->spinning = spinning;
+  m->nextp = p;
+  m->note.wake();
+}
+
+void wake_poller(std::int64_t when) noexcept {
+  if (sched.last_poll.load(std::memory_order_seq_cst) != 0) {
+    wakep();
+    return;
+  }
+  const std::int64_t until = sched.poll_until.load(std::memory_order_seq_cst);
+  if (until == 0 || until > when) netpoll_break();
+}
+
+void handoffp(P* p) noexcept {
+  const std::int64_t when = p->timers.next_when();
+  bool start = !runq_empty(p);
+  if (!start) {
+    LockGuard hold(sched.lock);
+    // The last P to go must leave somebody in the poller, where the network and the timers are
+    // waited for.
+    const bool last = sched.idle_ps.load(std::memory_order_relaxed) == sched.procs - 1;
+    start = sched.runq.size() != 0 ||
+            (last && sched.last_poll.load(std::memory_order_relaxed) != 0);
+    if (!start) pidleput_locked(p);
+  }
+  if (start) {
+    startm(p, false);
+  } else if (when != kNever) {
+    wake_poller(when);
+  }
+}
+
+bool stopm(M* m) noexcept {
+  bool excess;
+  {
+    LockGuard hold(sched.lock);
+    push_idle_locked(m);
+    excess = sched.idle_ms > kKeepIdle;
+  }
+  if (!excess) {
+    m->note.sleep();
+  } else if (!m->note.sleep_for(kIdleRetire)) {
+    {
+      LockGuard hold(sched.lock);
+      if (remove_idle_locked(m)) return false;
+    }
+    m->note.sleep();  // popped as the time ran out: the wake-up is on its way
+  }
+  acquirep(m, std::exchange(m->nextp, nullptr));
+  return true;
+}
+
+void wakep() noexcept {
+  // Pairs with give_up_p() and reset_spinning(): the work was published before.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (sched.idle_ps.load(std::memory_order_relaxed) == 0) return;
+  std::int32_t none = 0;
+  if (sched.spinning.load(std::memory_order_relaxed) != 0 ||
+      !sched.spinning.compare_exchange_strong(none, 1, std::memory_order_seq_cst))
+    return;
+  P* p;
+  {
+    LockGuard hold(sched.lock);
+    p = pidleget_locked();
+  }
+  if (!p) {
+    sched.spinning.fetch_sub(1, std::memory_order_seq_cst);
+    return;
+  }
+  startm(p, true);
+}
+
+void startlockedm(M* m, G* g) noexcept {
+  M* owner = g->bound_m;
+  P* p = releasep(m);
+  owner->nextp = p;
+  owner->note.wake();
+}
+
+}  // namespace treadle::rt

@@ -1,0 +1,392 @@
+#include "runtime/netpoll.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "runtime/context_state.h"
+#include "runtime/sched.h"
+#include "runtime/syscall.h"
+
+namespace treadle::rt {
+
+namespace {
+
+struct Poller {
+  int epfd = -1;
+  int breakfd = -1;
+  std::atomic<bool> breaking{false};  // a break is under way; one write is enough
+  std::atomic<std::int32_t> registered{0};
+  Lock lock;
+  PollDesc* free = nullptr;  // under lock
+} poller;
+
+// Pointer and generation in epoll's 64 bits: user addresses have 48 at most.
+constexpr int kTagShift = 48;
+std::uint64_t tagged(PollDesc* pd) noexcept {
+  return reinterpret_cast<std::uintptr_t>(pd) |
+         static_cast<std::uint64_t>(pd->generation() & 0xffff) << kTagShift;
+}
+
+// Moves a side to `to` (ready or nil); the G that was parked there is now the caller's to ready.
+G* unblock(PollSide& s, std::uintptr_t to) noexcept {
+  std::uintptr_t old = s.state.load(std::memory_order_seq_cst);
+  for (;;) {
+    if (old == kPollReady) return nullptr;
+    if (old == kPollNil && to == kPollNil) return nullptr;
+    if (s.state.compare_exchange_weak(old, to, std::memory_order_seq_cst)) break;
+  }
+  return old > kPollWaiting ? reinterpret_cast<G*>(old) : nullptr;
+}
+
+void unblock_and_ready(PollSide& s) noexcept {
+  if (G* g = unblock(s, kPollNil)) goready(g);
+}
+
+void mark_peer_closed(PollDesc* pd, std::uint16_t tag) noexcept {
+  std::uint64_t seen = pd->seen.load(std::memory_order_relaxed);
+  while ((seen >> 32 & 0xffff) == tag && !(seen & PollDesc::kPeerClosed))
+    if (pd->seen.compare_exchange_weak(seen, seen | PollDesc::kPeerClosed,
+                                       std::memory_order_release, std::memory_order_relaxed))
+      return;
+}
+
+void collect(const epoll_event& e, GList& ready) noexcept {
+  auto* pd = reinterpret_cast<PollDesc*>(e.data.u64 & ((std::uint64_t{1} << kTagShift) - 1));
+  const auto tag = static_cast<std::uint16_t>(e.data.u64 >> kTagShift);
+  if ((pd->generation() & 0xffff) != tag) return;  // its descriptor is gone
+  if (e.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) mark_peer_closed(pd, tag);
+  const auto wake = [&](detail::PollMode mode) {
+    if (G* g = unblock(pd->side[static_cast<int>(mode)], kPollReady)) {
+      g->status.store(GStatus::runnable, std::memory_order_relaxed);
+      if (g->foreign)
+        goready(g);  // a plain thread waits there
+      else
+        ready.push_back(g);
+    }
+  };
+  if (e.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) wake(detail::PollMode::read);
+  if (e.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) wake(detail::PollMode::write);
+}
+
+// A deadline's timer. It stays where it was armed while the deadline moves later, and looks again
+// then. Under the heap's lock.
+std::int64_t on_poll_deadline(Timer* t, std::int64_t now, TimerWork& work) {
+  auto& s = *static_cast<PollSide*>(t->arg);
+  for (;;) {
+    std::int64_t d = s.deadline.load(std::memory_order_seq_cst);
+    if (d == kNever || d == kExpired) {
+      s.armed.store(kNever, std::memory_order_seq_cst);
+      // Pairs with set_deadline(), which stores the deadline, then looks at `armed`: one of us sees
+      // the other.
+      d = s.deadline.load(std::memory_order_seq_cst);
+      if (d == kNever || d == kExpired) return kNever;
+    }
+    if (d > now) {
+      s.armed.store(d, std::memory_order_seq_cst);
+      return d;
+    }
+    if (!s.deadline.compare_exchange_strong(d, kExpired, std::memory_order_seq_cst)) continue;
+    if (G* g = unblock(s, kPollNil)) {
+      if (g->foreign)
+        goready(g);
+      else
+        work.ready.push_back(g);
+    }
+  }
+}
+
+int wait_events(epoll_event* events, int most, std::int64_t timeout_ns) noexcept {
+  if (timeout_ns <= 0) return ::epoll_wait(poller.epfd, events, most, timeout_ns < 0 ? -1 : 0);
+  static std::atomic<bool> coarse_only{false};  // before Linux 5.11, or forbidden by a sandbox
+  if (!coarse_only.load(std::memory_order_relaxed)) {
+    timespec ts{};
+    ts.tv_sec = timeout_ns / 1'000'000'000;
+    ts.tv_nsec = timeout_ns % 1'000'000'000;
+    const int n = ::epoll_pwait2(poller.epfd, events, most, &ts, nullptr);
+    if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
+    coarse_only.store(true, std::memory_order_relaxed);
+  }
+  // Up to the next millisecond: waking early would only mean to wait again.
+  const std::int64_t ms = std::min<std::int64_t>((timeout_ns + 999'999) / 1'000'000, 1'000'000'000);
+  return ::epoll_wait(poller.epfd, events, most, static_cast<int>(ms));
+}
+
+PollDesc* pd_alloc() {
+  LockGuard hold(poller.lock);
+  if (!poller.free) {
+    constexpr int kBlock = 64;
+    auto* block = new PollDesc[kBlock];
+    for (int i = 0; i < kBlock; ++i) {
+      for (PollSide& s : block[i].side) {
+        s.pd = &block[i];
+        s.timer.fn = &on_poll_deadline;
+        s.timer.arg = &s;
+      }
+      block[i].link = poller.free;
+      poller.free = &block[i];
+    }
+  }
+  PollDesc* pd = poller.free;
+  poller.free = pd->link;
+  return pd;
+}
+
+// The last user of the descriptor number is gone.
+void pd_close(PollDesc* pd) noexcept {
+  ::epoll_ctl(poller.epfd, EPOLL_CTL_DEL, pd->fd, nullptr);
+  ::close(pd->fd);
+  poller.registered.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// The owner is gone: nothing but late events can name it any more.
+void pd_free(PollDesc* pd) noexcept {
+  Entry entry;
+  for (PollSide& s : pd->side) timer_remove(s.timer);
+  // A new generation: events of the old one no longer match.
+  const std::uint64_t next = (pd->seen.load(std::memory_order_relaxed) >> 32) + 1;
+  pd->seen.store(next << 32, std::memory_order_relaxed);
+  pd->fd = -1;
+  LockGuard hold(poller.lock);
+  pd->link = poller.free;
+  poller.free = pd;
+}
+
+void pd_release(PollDesc* pd) noexcept {
+  if (pd->users.fetch_sub(1, std::memory_order_acq_rel) == (PollDesc::kClosing | 1)) pd_close(pd);
+}
+
+// Runs once the G's registers are saved: waiting -> G, unless something came in between.
+void hook_commit_poll(M* m, G* g, void* arg) {
+  auto* s = static_cast<PollSide*>(arg);
+  std::uintptr_t waiting = kPollWaiting;
+  if (!s->state.compare_exchange_strong(waiting, reinterpret_cast<std::uintptr_t>(g),
+                                        std::memory_order_seq_cst))
+    ready_in_hook(m, g);
+}
+
+// A wait's place in its Context.
+struct PollContextNode : ContextNode {
+  PollSide* side = nullptr;
+  std::atomic<bool> done{false};
+};
+
+void on_context_done(ContextNode* n, ContextState*&) {
+  auto* self = static_cast<PollContextNode*>(n);
+  self->done.store(true, std::memory_order_seq_cst);  // before the look at the side
+  unblock_and_ready(*self->side);
+}
+
+std::error_code context_error(ContextState* c) noexcept {
+  const int e = c ? c->error.load(std::memory_order_acquire) : 0;
+  return e ? make_error_code(static_cast<Errc>(e)) : std::error_code();
+}
+
+Result<void> standing_error(PollDesc* pd, PollSide& s) noexcept {
+  if (pd->closing()) return fail(Errc::closed);
+  if (s.deadline.load(std::memory_order_seq_cst) == kExpired) return fail(Errc::timed_out);
+  return {};
+}
+
+Result<void> park_on(PollDesc* pd, PollSide& s, ContextState* context, WaitReason why) {
+  std::uintptr_t old = s.state.load(std::memory_order_relaxed);
+  for (;;) {
+    if (old == kPollReady) return {};  // stays ready until prepare()
+    if (old != kPollNil) return fail(Errc::invalid);  // somebody waits there already
+    if (s.state.compare_exchange_weak(old, kPollWaiting, std::memory_order_seq_cst)) break;
+  }
+  PollContextNode node;
+  node.fn = &on_context_done;
+  node.side = &s;
+  const bool linked = context && context->link(node);
+  auto error = standing_error(pd, s);
+  if (error && context && (!linked || node.done.load(std::memory_order_seq_cst)))
+    error = fail(context_error(context));
+  if (error) {
+    gopark(&hook_commit_poll, &s, why);
+  } else {
+    // Back from waiting, unless an edge came: that one stays.
+    std::uintptr_t waiting = kPollWaiting;
+    s.state.compare_exchange_strong(waiting, kPollNil, std::memory_order_seq_cst);
+  }
+  if (linked) context->unlink(node);
+  if (!error) return error;
+  error = standing_error(pd, s);
+  if (error && node.done.load(std::memory_order_relaxed)) return fail(context_error(context));
+  return error;
+}
+
+}  // namespace
+
+void netpoll_init() {
+  poller.epfd = ::epoll_create1(EPOLL_CLOEXEC);
+  poller.breakfd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (poller.epfd < 0 || poller.breakfd < 0) fatal("cannot make the poller's descriptors");
+  epoll_event e{};
+  e.events = EPOLLIN;
+  e.data.u64 = 0;
+  if (::epoll_ctl(poller.epfd, EPOLL_CTL_ADD, poller.breakfd, &e) != 0)
+    fatal("cannot register the poller's own descriptor");
+}
+
+void netpoll(std::int64_t timeout_ns, GList& ready) noexcept {
+  epoll_event events[128];
+  const int n = wait_events(events, 128, timeout_ns);
+  for (int i = 0; i < n; ++i) {
+    if (events[i].data.u64 == 0) {
+      if (timeout_ns == 0) continue;  // not for us: somebody waits to be broken off
+      std::uint64_t drain;
+      if (::read(poller.breakfd, &drain, sizeof drain) > 0)
+        poller.breaking.store(false, std::memory_order_seq_cst);
+      continue;
+    }
+    collect(events[i], ready);
+  }
+}
+
+void netpoll_break() noexcept {
+  if (poller.breaking.exchange(true, std::memory_order_seq_cst)) return;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto n = ::write(poller.breakfd, &one, sizeof one);
+}
+
+std::int32_t netpoll_waiters() noexcept {
+  return poller.registered.load(std::memory_order_relaxed);
+}
+
+}  // namespace treadle::rt
+
+namespace treadle::detail {
+
+using namespace rt;
+
+Result<Pollable> Pollable::open(int fd) {
+  ensure_started();
+  PollDesc* pd;
+  {
+    Entry entry;
+    pd = pd_alloc();
+  }
+  for (PollSide& s : pd->side) {
+    s.state.store(kPollNil, std::memory_order_relaxed);
+    s.deadline.store(kNever, std::memory_order_relaxed);
+    s.armed.store(kNever, std::memory_order_relaxed);
+  }
+  pd->fd = fd;
+  pd->ignore_context = false;
+  pd->users.store(1, std::memory_order_release);
+  poller.registered.fetch_add(1, std::memory_order_relaxed);
+  epoll_event e{};
+  e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  e.data.u64 = tagged(pd);
+  if (::epoll_ctl(poller.epfd, EPOLL_CTL_ADD, fd, &e) != 0) {
+    const int error = errno;
+    Pollable(pd).close();  // and frees it
+    return fail_errno(error);
+  }
+  return Pollable(pd);
+}
+
+Pollable::~Pollable() {
+  if (!pd_) return;
+  close();
+  pd_free(pd_);
+}
+
+int Pollable::fd() const noexcept { return pd_->fd; }
+
+Result<void> Pollable::prepare(PollMode mode) const noexcept {
+  PollSide& s = pd_->side[static_cast<int>(mode)];
+  // Only this side's one user is here: it is nil, or ready.
+  if (s.state.load(std::memory_order_relaxed) == kPollReady)
+    s.state.exchange(kPollNil, std::memory_order_seq_cst);
+  if (auto r = standing_error(pd_, s); !r) return r;
+  if (!pd_->ignore_context)
+    if (auto e = context_error(current_context_state())) return fail(e);
+  return {};
+}
+
+namespace {
+Result<void> wait_inside(PollDesc* pd, PollMode mode) {
+  ParkingEntry entry;
+  return park_on(pd, pd->side[static_cast<int>(mode)],
+                 pd->ignore_context ? nullptr : current_context_state(),
+                 mode == PollMode::read ? WaitReason::io_read : WaitReason::io_write);
+}
+}  // namespace
+
+Result<void> Pollable::wait(PollMode mode) const {
+  auto r = wait_inside(pd_, mode);
+  if (!r && r.error() == Errc::invalid)
+    throw Panic("treadle: two goroutines wait for one side of a descriptor");
+  return r;
+}
+
+PollHints Pollable::hints() const noexcept {
+  return {(pd_->seen.load(std::memory_order_acquire) & PollDesc::kPeerClosed) != 0};
+}
+
+// The timer is left where it is when the deadline moves later: it will look again then. Storing the
+// deadline before looking at `armed` pairs with on_poll_deadline().
+void Pollable::set_deadline(PollMode mode, Deadline d) const {
+  PollSide& s = pd_->side[static_cast<int>(mode)];
+  if (d.is_never()) {
+    s.deadline.store(kNever, std::memory_order_seq_cst);
+    return;
+  }
+  const std::int64_t at = d.at().time_since_epoch().count();
+  if (d.passed()) {
+    s.deadline.store(kExpired, std::memory_order_seq_cst);
+    Entry entry;
+    unblock_and_ready(s);
+    return;
+  }
+  s.deadline.store(at, std::memory_order_seq_cst);
+  if (s.armed.load(std::memory_order_seq_cst) <= at) return;
+  Entry entry;
+  // Before arming: the timer's own stores to `armed`, under its heap's lock, come after this one.
+  s.armed.store(at, std::memory_order_seq_cst);
+  timer_arm(s.timer, at, true);
+}
+
+Deadline Pollable::deadline(PollMode mode) const noexcept {
+  const std::int64_t d =
+      pd_->side[static_cast<int>(mode)].deadline.load(std::memory_order_relaxed);
+  if (d == kNever) return Deadline::never();
+  return Deadline(TimePoint(Duration(d == kExpired ? 0 : d)));
+}
+
+void Pollable::ignore_context() noexcept { pd_->ignore_context = true; }
+
+void Pollable::close() noexcept {
+  // The mark first, then the sides: pairs with park_on().
+  if (!pd_ || pd_->users.fetch_or(PollDesc::kClosing, std::memory_order_seq_cst) &
+                  PollDesc::kClosing)
+    return;
+  {
+    Entry entry;
+    for (PollSide& s : pd_->side) unblock_and_ready(s);
+  }
+  pd_release(pd_);  // the owner's
+}
+
+Pollable::Use::Use(const Pollable& p) noexcept : pd_(p.pd_) {
+  std::uint32_t users = pd_->users.load(std::memory_order_relaxed);
+  do {
+    if (users & PollDesc::kClosing) {
+      pd_ = nullptr;
+      return;
+    }
+  } while (!pd_->users.compare_exchange_weak(users, users + 1, std::memory_order_acquire,
+                                             std::memory_order_relaxed));
+}
+
+Pollable::Use::~Use() {
+  if (pd_) pd_release(pd_);
+}
+
+}  // namespace treadle::detail

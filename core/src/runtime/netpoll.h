@@ -1,0 +1,78 @@
+// The network poller: edge-triggered readiness of descriptors, as parking and waking of Gs.
+//
+// A PollDesc has a read and a write side, each in one of four states:
+//   nil      nothing known, nobody waits
+//   ready    an edge came since it was last cleared
+//   waiting  a G is about to park
+//   G*       that G is parked
+// The poller, close() and deadlines move a side to ready or nil and thereby claim the G that stood
+// there; the compare-and-swap has one winner.
+//
+// Why no wake-up is lost: prepare() clears ready *before* the system call, so an edge after that is
+// kept as ready and the wait returns at once. close(), a deadline and a Context first store their
+// mark, then look at the side; wait() first stores `waiting`, then looks at the marks (both
+// sequentially consistent): one of them sees the other.
+//
+// PollDescs are type-stable: never freed, reused for other descriptors. An event carries the
+// generation it was registered under; what remains of an older one cannot change the newer's
+// sticky flags, and at worst wakes its G for nothing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <treadle/detail/poll_desc.h>
+
+#include "runtime/g.h"
+#include "runtime/timers.h"
+
+namespace treadle::rt {
+
+struct PollDesc;
+
+// One direction of a descriptor.
+struct PollSide {
+  std::atomic<std::uintptr_t> state{0};
+  // Nanoseconds of the runtime's clock; kNever: none; kExpired: it has passed. Stored by
+  // set_deadline(); kNever and later times lazily, see there.
+  std::atomic<std::int64_t> deadline{kNever};
+  std::atomic<std::int64_t> armed{kNever};  // when the timer will look next
+  Timer timer;
+  PollDesc* pd = nullptr;
+};
+
+inline constexpr std::uintptr_t kPollNil = 0;
+inline constexpr std::uintptr_t kPollReady = 1;
+inline constexpr std::uintptr_t kPollWaiting = 2;
+inline constexpr std::int64_t kExpired = -1;
+
+struct alignas(64) PollDesc {
+  PollSide side[2];  // by PollMode
+  // Generation in the high half; below it kPeerClosed. One word, so that a late event cannot mark a
+  // newer generation.
+  std::atomic<std::uint64_t> seen{0};
+  // Holders of the descriptor number (the owner counts as one), and kClosing above them.
+  std::atomic<std::uint32_t> users{0};
+  int fd = -1;
+  bool ignore_context = false;
+  PollDesc* link = nullptr;  // free list
+
+  static constexpr std::uint64_t kPeerClosed = 1;
+  static constexpr std::uint32_t kClosing = 1u << 31;
+
+  std::uint32_t generation() const noexcept {
+    return static_cast<std::uint32_t>(seen.load(std::memory_order_relaxed) >> 32);
+  }
+  bool closing() const noexcept { return users.load(std::memory_order_seq_cst) & kClosing; }
+};
+
+void netpoll_init();
+// Polls for at most `timeout_ns` (0: does not wait; negative: until something comes) and appends the
+// Gs that are ready, marked runnable. Any thread; while it waits without a P.
+void netpoll(std::int64_t timeout_ns, GList& ready) noexcept;
+// Ends a wait in netpoll(). Any thread.
+void netpoll_break() noexcept;
+// How many descriptors are registered.
+std::int32_t netpoll_waiters() noexcept;
+
+}  // namespace treadle::rt

@@ -1,0 +1,44 @@
+// Note: one thread sleeps until another wakes it, once.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <treadle/timer.h>
+
+namespace treadle::rt {
+
+// Invariant: between two sleeps at most one wake() happens, by whoever decided that the sleeper
+// goes on (popped its M from the idle list, readied its G). The wake-up is kept when it comes
+// first.
+class Note {
+ public:
+  // Blocks the thread until wake() was called, then forgets it.
+  void sleep() noexcept;
+  // The same for at most `ns` nanoseconds; false when the time passed without a wake-up.
+  bool sleep_for(std::int64_t ns) noexcept;
+  // Any thread. Not from a signal handler.
+  void wake() noexcept;
+
+ private:
+  std::atomic<std::uint32_t> word_{0};  // 0 nothing, 1 woken, 2 the sleeper is in the kernel
+};
+
+// The raw system call; a null timeout means for ever. Returns the errno, 0 when woken.
+int futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+               std::int64_t timeout_ns = -1) noexcept;
+void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept;
+
+// One pause of a spin loop.
+inline void cpu_relax() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  asm volatile("" ::: "memory");
+#endif
+}
+
+// CLOCK_MONOTONIC in nanoseconds.
+inline std::int64_t nanotime() noexcept { return Clock::now().time_since_epoch().count(); }
+
+}  // namespace treadle::rt

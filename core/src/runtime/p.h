@@ -1,0 +1,66 @@
+// P: the right to run goroutines, and what only its holder touches.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/g.h"
+#include "runtime/runq.h"
+#include "runtime/timers.h"
+
+namespace treadle::rt {
+
+struct M;
+
+inline constexpr std::uint32_t kRunqSize = 256;
+
+enum class PStatus : std::uint8_t {
+  idle,     // on the idle list; owned by sched.lock
+  running,  // owned by the M in `m`, or by the revoker that took it from there
+  stopped,  // held still by stop_the_world()
+};
+
+// A counter with one writer at a time; any reader.
+class Counter {
+ public:
+  void add(std::uint64_t n) noexcept {
+    v_.store(v_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  std::uint64_t get() const noexcept { return v_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> v_{0};
+};
+
+struct PCounters {
+  Counter spawned, ended, parks, yields_on_request, steals, polls;
+};
+
+struct alignas(128) P {
+  int id = 0;
+  std::atomic<PStatus> status{PStatus::idle};
+  // Whose it is. Stored by that M on taking it, nulled by it or by the revoker on taking it away.
+  std::atomic<M*> m{nullptr};
+  // Counts time slices: goroutines started anew, not those that inherit one (see execute()).
+  std::atomic<std::uint32_t> schedtick{0};
+
+  // Made ready by the running G and run next, within its slice. CAS: thieves may take it.
+  std::atomic<G*> runnext{nullptr};
+  RunQueue<G*, kRunqSize> runq;
+  TimerHeap timers;
+
+  GList gfree;            // ended Gs with their stacks, hot ones first; the holder's
+  std::uint64_t id_next = 0, id_end = 0;  // goroutine ids not yet given; the holder's
+  std::int64_t coarse_seen = 0;           // coarse clock at the last look at the timers
+  PCounters counters;
+
+  P* link = nullptr;  // idle list; under sched.lock
+
+  // sysmon's view at its last look; under the revoker's lock.
+  std::uint32_t seen_tick = 0;
+  std::int64_t seen_tick_when = 0;
+  std::uint32_t seen_blk = 0;
+  std::int64_t seen_blk_when = 0;
+};
+
+}  // namespace treadle::rt

@@ -1,0 +1,182 @@
+// gopark, goready and the switches between goroutines. The protocol stands in sched.h.
+#include <ctime>
+#include <utility>
+
+#include "runtime/foreign.h"
+#include "runtime/sched.h"
+#include "runtime/syscall.h"
+
+namespace treadle::rt {
+
+namespace {
+
+std::int64_t coarse_now() noexcept {
+  timespec ts;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+  return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
+}
+
+// A thread's exception state belongs to the G that leaves; an empty one is not worth a store.
+void save_eh(M* m, G* g) noexcept {
+  if (m->eh->any()) [[unlikely]] {
+    g->eh = std::exchange(*m->eh, {});
+    g->eh_saved = true;
+  }
+}
+void restore_eh(M* m, G* g) noexcept {
+  if (g->eh_saved) [[unlikely]] {
+    *m->eh = std::exchange(g->eh, {});
+    g->eh_saved = false;
+  }
+}
+
+// A hint of a blocking call does not outlive a park: the M will run somebody else.
+void drop_hint(M* m) noexcept {
+  const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
+  if (blk & 1) [[unlikely]]
+    m->blk.store(blk + 1, std::memory_order_relaxed);
+}
+
+// The M becomes the G's, which runs as soon as the stacks are switched.
+void adopt(M* m, G* g) noexcept {
+  m->curg = g;
+  g->m.store(m, std::memory_order_relaxed);
+  g->status.store(GStatus::running, std::memory_order_relaxed);
+  m->guard.store(g->depth, std::memory_order_relaxed);  // stays above zero: no P can be lost here
+}
+
+// Leaves the calling G for `next`, which is adopted already, or for g0 when that is null. Returns
+// when the G runs again, perhaps on another M; only then may the caller look at getm().
+[[gnu::noinline]] void switch_to(M* m, G* g, G* next, bool dies) noexcept {
+  if (next) {
+    adopt(m, next);
+    fiber_leave(g->fiber, next->fiber, dies);
+    treadle_rt_switch(&g->sched.sp, next->sched.sp);
+  } else {
+    m->curg = nullptr;
+    m->guard.store(1, std::memory_order_relaxed);
+    fiber_leave(g->fiber, m->g0_fiber, dies);
+    treadle_rt_switch(&g->sched.sp, m->g0.sp);
+  }
+  fiber_arrive(g->fiber);
+  M* now = getm();
+  after_switch(now);
+  restore_eh(now, g);
+}
+
+void leave_g(M* m, G* g) noexcept {
+  save_eh(m, g);
+  drop_hint(m);
+  g->depth = m->guard.load(std::memory_order_relaxed);
+}
+
+void switch_from(M* m, G* g, bool dies) noexcept {
+  leave_g(m, g);
+  bool inherit = false;
+  G* next = next_local(m, &inherit);
+  if (next) begin_slice(m, m->p.load(std::memory_order_relaxed), inherit);
+  switch_to(m, g, next, dies);
+}
+
+// A plain thread waits on its M's note. The hook runs at once: nobody else can continue this
+// stack, and the note keeps a wake-up that comes first.
+void park_thread(M* m, G* g, SwitchHook hook, void* arg) noexcept {
+  hook(m, g, arg);
+  m->note.sleep();
+  g->status.store(GStatus::running, std::memory_order_relaxed);
+}
+
+void hook_yield_local(M* m, G* g, void*) {
+  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  runqput(m->p.load(std::memory_order_relaxed), g, false);
+}
+
+void hook_yield_global(M*, G* g, void*) {
+  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  GList list;
+  list.push_back(g);
+  globrunqput(list);
+}
+
+}  // namespace
+
+void after_switch(M* m) noexcept {
+  if (SwitchHook hook = std::exchange(m->hook, nullptr)) hook(m, m->hook_g, m->hook_arg);
+}
+
+void run_on_m(M* m, G* g) noexcept {
+  adopt(m, g);
+  fiber_leave(m->g0_fiber, g->fiber, false);
+  treadle_rt_switch(&m->g0.sp, g->sched.sp);
+  fiber_arrive(m->g0_fiber);
+  after_switch(m);  // g0 never moves: m is still ours
+}
+
+void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
+  M* m = getm();
+  G* g = m->curg;
+  g->reason.store(reason, std::memory_order_relaxed);
+  g->waiting_since.store(coarse_now(), std::memory_order_relaxed);
+  g->status.store(GStatus::waiting, std::memory_order_relaxed);
+  if (m->foreign) return park_thread(m, g, hook, arg);
+  m->p.load(std::memory_order_relaxed)->counters.parks.add(1);
+  m->hook = hook;
+  m->hook_arg = arg;
+  m->hook_g = g;
+  switch_from(m, g, false);
+}
+
+void goready(G* g) noexcept {
+  M* m = getm();
+  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  if (g->foreign) {
+    g->m.load(std::memory_order_relaxed)->note.wake();
+    return;
+  }
+  P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
+  if (p) {
+    runqput(p, g, true);
+    if (sched.procs > 1) wakep();
+    return;
+  }
+  GList list;
+  list.push_back(g);
+  inject(nullptr, list);
+}
+
+void ready_in_hook(M* m, G* g) noexcept {
+  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  if (g->foreign) {
+    m->note.wake();  // our own: the sleep that follows returns at once
+    return;
+  }
+  runqput(m->p.load(std::memory_order_relaxed), g, true);
+}
+
+void switch_to_g0(M* m, G* g) noexcept {
+  leave_g(m, g);
+  switch_to(m, g, nullptr, false);
+}
+
+void yield_g(YieldTo where) noexcept {
+  M* m = getm();
+  G* g = m->curg;
+  m->hook = where == YieldTo::local_queue ? &hook_yield_local : &hook_yield_global;
+  m->hook_g = g;
+  switch_from(m, g, false);
+}
+
+// Ends the calling goroutine: g_free() runs on the next stack. In the same file as the other
+// switches, and not instrumented, since it never returns.
+[[noreturn]] TREADLE_UNINSTRUMENTED void goexit_switch(SwitchHook free_hook) noexcept {
+  M* m = getm();
+  G* g = m->curg;
+  g->status.store(GStatus::dead, std::memory_order_relaxed);
+  m->hook = free_hook;
+  m->hook_arg = nullptr;
+  m->hook_g = g;
+  switch_from(m, g, true);
+  __builtin_unreachable();
+}
+
+}  // namespace treadle::rt

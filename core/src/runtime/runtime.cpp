@@ -1,0 +1,180 @@
+// Starting and ending the runtime, and its options.
+#include <treadle/runtime.h>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include <treadle/go.h>
+#include <treadle/result.h>
+
+#include "runtime/cgroup.h"
+#include "runtime/foreign.h"
+#include "runtime/netpoll.h"
+#include "runtime/sched.h"
+#include "runtime/syscall.h"
+
+namespace treadle {
+
+namespace rt {
+
+namespace {
+
+std::mutex start_mutex;  // plain threads only, before there is a runtime
+
+template <class T>
+void check_range(const char* what, T value, T low, T high) {
+  if (value != 0 && (value < low || value > high))
+    throw Panic(fmt::format("treadle: {} = {}: must be {} to {}, or 0 for the default", what, value,
+                            low, high));
+}
+
+int procs_from_environment() {
+  const char* text = std::getenv("TREADLE_MAXPROCS");
+  if (!text || !*text) return 0;
+  int n = 0;
+  const char* end = text + std::strlen(text);
+  auto [at, error] = std::from_chars(text, end, n);
+  if (error != std::errc() || at != end || n < 1 || n > kMaxProcs)
+    throw Panic(fmt::format("treadle: TREADLE_MAXPROCS={}: must be a number from 1 to {}", text,
+                            kMaxProcs));
+  return n;
+}
+
+int choose_procs(int wanted) {
+  if (wanted > 0) return wanted;
+  if (int n = procs_from_environment()) return n;
+  return default_procs();
+}
+
+// A peer that has gone must be an error of the call, not the end of the process; a handler that the
+// program set stays.
+void ignore_sigpipe() {
+  struct sigaction old {};
+  if (::sigaction(SIGPIPE, nullptr, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
+      old.sa_handler == SIG_DFL)
+    ::signal(SIGPIPE, SIG_IGN);
+}
+
+// Before static destructors: goroutines must not run into what these take down. When exit() is
+// called from a goroutine, the guard keeps its own P meanwhile.
+void at_exit() {
+  Entry entry;
+  stop_the_world(entry.m());
+}
+
+void start_locked(const RuntimeOptions& o) {
+  check_range("max_procs", o.max_procs, 1, kMaxProcs);
+  check_range<std::size_t>("stack_size", o.stack_size, 64u << 10, 64u << 20);
+  check_range("max_threads", o.max_threads, 8, 100'000);
+  const int procs = choose_procs(o.max_procs);
+
+  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  if (o.stack_size) stack_init((o.stack_size + page - 1) / page * page);
+  if (o.max_threads) sched.max_ms = o.max_threads;
+  membarrier_init();
+  ignore_sigpipe();
+  install_fault_handlers();
+  netpoll_init();
+  for (int i = 0; i < procs; ++i) {
+    P* p = new P;
+    p->id = i;
+    sched.ps.push_back(p);
+  }
+  sched.procs = procs;
+  {
+    LockGuard hold(sched.lock);
+    for (int i = procs; i-- > 0;) pidleput_locked(sched.ps[static_cast<std::size_t>(i)]);
+  }
+  sched.last_poll.store(nanotime(), std::memory_order_relaxed);
+  start_template_thread();
+  start_sysmon();
+  std::atexit(at_exit);
+  sched.started.store(true, std::memory_order_release);
+}
+
+}  // namespace
+
+void ensure_started() {
+  if (sched.started.load(std::memory_order_acquire)) [[likely]]
+    return;
+  std::lock_guard hold(start_mutex);
+  if (!sched.started.load(std::memory_order_relaxed)) start_locked({});
+}
+
+const char* wait_reason_text(WaitReason r) noexcept {
+  switch (r) {
+    case WaitReason::none: return "nothing";
+    case WaitReason::sleep: return "sleep";
+    case WaitReason::chan_send: return "chan send";
+    case WaitReason::chan_recv: return "chan receive";
+    case WaitReason::chan_nil: return "nil chan";
+    case WaitReason::mutex: return "mutex";
+    case WaitReason::wait_group: return "wait group";
+    case WaitReason::io_read: return "IO read";
+    case WaitReason::io_write: return "IO write";
+    case WaitReason::context: return "context";
+    case WaitReason::signal: return "signal";
+  }
+  return "?";
+}
+
+}  // namespace rt
+
+void run(const RuntimeOptions& options, std::function<void()> main) {
+  if (in_goroutine()) throw Panic("treadle::run: called from a goroutine");
+  {
+    std::lock_guard hold(rt::start_mutex);
+    if (rt::sched.started.load(std::memory_order_relaxed))
+      throw Panic("treadle::run: the runtime has been started already");
+    rt::start_locked(options);
+  }
+  rt::Note done;
+  go([&] {
+    main();
+    done.wake();
+  });
+  done.sleep();
+  main = nullptr;
+  rt::stop_the_world(nullptr);
+}
+
+int max_procs() {
+  rt::ensure_started();
+  return rt::sched.procs;
+}
+
+RuntimeStats runtime_stats() {
+  using rt::sched;
+  RuntimeStats s;
+  std::uint64_t ended = 0;
+  s.spawned = sched.foreign_spawned.load(std::memory_order_relaxed);
+  for (rt::P* p : sched.ps) {
+    s.spawned += p->counters.spawned.get();
+    ended += p->counters.ended.get();
+    s.parks += p->counters.parks.get();
+    s.yields_on_request += p->counters.yields_on_request.get();
+    s.steals += p->counters.steals.get();
+    s.polls += p->counters.polls.get();
+  }
+  s.goroutines = s.spawned > ended ? s.spawned - ended : 0;
+  {
+    rt::Entry entry;
+    rt::LockGuard hold(sched.lock);
+    s.threads = static_cast<std::uint64_t>(sched.ms);
+  }
+  s.handoffs = sched.handoffs.load(std::memory_order_relaxed);
+  s.preemptions = sched.preemptions.load(std::memory_order_relaxed);
+  return s;
+}
+
+}  // namespace treadle

@@ -1,0 +1,374 @@
+#include "runtime/sched.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "runtime/context_state.h"
+#include "runtime/netpoll.h"
+#include "runtime/syscall.h"
+
+namespace treadle::rt {
+
+Sched sched;
+
+namespace {
+
+// How often a P prefers the global queue, so that two Gs that ready each other do not starve it.
+constexpr std::uint32_t kGlobalQueueTick = 61;
+constexpr int kStealRounds = 4;
+
+std::int64_t coarse_time() noexcept {
+  timespec ts;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+  return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
+}
+
+// Whether it is worth reading the clock for the P's timers. At each 16th slice, and whenever the
+// coarse clock has moved: a timer is late by no more than both allow.
+bool timers_may_be_due(P* p) noexcept {
+  if (p->timers.next_when() == kNever) return false;
+  if (p->schedtick.load(std::memory_order_relaxed) % 16 == 0) return true;
+  const std::int64_t coarse = coarse_time();
+  if (coarse == p->coarse_seen) return false;
+  p->coarse_seen = coarse;
+  return true;
+}
+
+// Half of the queue's worth goes to the global queue, with the G that found no room.
+void runqput_slow(P* p, G* g) noexcept {
+  G* batch[kRunqSize / 2];
+  const std::uint32_t n = p->runq.pop_half(batch);
+  GList list;
+  for (std::uint32_t i = 0; i < n; ++i) list.push_back(batch[i]);
+  if (n == 0 && p->runq.push(g)) return;  // thieves made room
+  list.push_back(g);
+  globrunqput(list);
+}
+
+G* globrunqget_locked(P* p, std::uint32_t most) noexcept {
+  std::uint32_t n = sched.runq.size();
+  if (n == 0) return nullptr;
+  n = std::min({n, n / static_cast<std::uint32_t>(sched.procs) + 1, kRunqSize / 2, most});
+  G* first = sched.runq.pop_front();
+  // The local queue is empty here, or `most` is 1.
+  for (std::uint32_t i = 1; i < n; ++i) p->runq.push(sched.runq.pop_front());
+  sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
+  return first;
+}
+
+G* globrunqget(P* p, std::uint32_t most) noexcept {
+  if (sched.runq_size.load(std::memory_order_relaxed) == 0) return nullptr;
+  LockGuard hold(sched.lock);
+  return globrunqget_locked(p, most);
+}
+
+G* take_runnext(P* p) noexcept {
+  G* g = p->runnext.load(std::memory_order_relaxed);
+  if (g && p->runnext.compare_exchange_strong(g, nullptr, std::memory_order_acquire,
+                                              std::memory_order_relaxed))
+    return g;
+  return nullptr;
+}
+
+// A G that is next on a busy P will run there in a moment, with warm caches; it is taken only when
+// it still stands there after a few microseconds.
+G* steal_runnext(P* victim) noexcept {
+  G* g = victim->runnext.load(std::memory_order_acquire);
+  if (!g) return nullptr;
+  if (victim->status.load(std::memory_order_relaxed) == PStatus::running) {
+    for (int i = 0; i < 100; ++i) cpu_relax();
+    if (victim->runnext.load(std::memory_order_acquire) != g) return nullptr;
+  }
+  return victim->runnext.compare_exchange_strong(g, nullptr, std::memory_order_acquire) ? g
+                                                                                        : nullptr;
+}
+
+G* local_runq(P* p, bool* inherit) noexcept {
+  *inherit = true;
+  if (G* g = take_runnext(p)) return g;
+  *inherit = false;
+  return p->runq.pop();
+}
+
+// Tries every other P in a random order, several times; in the last round also their timers and
+// what they are about to run.
+G* steal_work(M* m, P* p) noexcept {
+  const auto n = static_cast<std::uint32_t>(sched.procs);
+  for (int round = 0; round < kStealRounds; ++round) {
+    const bool last = round == kStealRounds - 1;
+    const auto start = static_cast<std::uint32_t>(fast_random(m) >> 33);
+    for (std::uint32_t i = 0; i < n; ++i) {
+      if (sched.stop_wanted.load(std::memory_order_relaxed)) return nullptr;
+      P* victim = sched.ps[(start + i) % n];
+      if (victim == p) continue;
+      if (last && victim->timers.next_when() != kNever &&
+          run_timers(victim->timers, nanotime()) > 0) {
+        bool inherit;
+        if (G* g = local_runq(p, &inherit)) return g;
+      }
+      G* g = victim->runq.steal_into(p->runq);
+      if (!g && last) g = steal_runnext(victim);
+      if (g) {
+        p->counters.steals.add(1);
+        return g;
+      }
+    }
+  }
+  return nullptr;
+}
+
+bool any_queued() noexcept {
+  if (sched.runq_size.load(std::memory_order_relaxed) != 0) return true;
+  return std::any_of(sched.ps.begin(), sched.ps.end(), [](P* p) { return !runq_empty(p); });
+}
+
+std::int64_t earliest_timer() noexcept {
+  std::int64_t until = kNever;
+  for (P* p : sched.ps) until = std::min(until, p->timers.next_when());
+  return until;
+}
+
+// An M without a P that saw work takes one from the idle list, if there is any.
+bool take_idle_p(M* m, bool spin) noexcept {
+  P* p;
+  {
+    LockGuard hold(sched.lock);
+    p = pidleget_locked();
+  }
+  if (!p) return false;
+  acquirep(m, p);
+  if (spin) {
+    m->spinning = true;
+    sched.spinning.fetch_add(1, std::memory_order_seq_cst);
+  }
+  return true;
+}
+
+void stop_spinning(M* m) noexcept {
+  m->spinning = false;
+  sched.spinning.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+// Work was found by a spinner. Producers that saw it spin have not woken anybody, so it looks on
+// their behalf: full fence after `spinning` fell, then all queues.
+void reset_spinning(M* m) noexcept {
+  stop_spinning(m);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with wakep()
+  if (any_queued()) wakep();
+}
+
+// Everything that needs a P and does not wait. Null: nothing anywhere.
+G* look_for_work(M* m, P* p, bool* inherit) noexcept {
+  if (timers_may_be_due(p)) run_timers(p->timers, nanotime());
+  if (p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0)
+    if (G* g = globrunqget(p, 1)) return g;
+  if (G* g = local_runq(p, inherit)) return g;
+  *inherit = false;
+  if (G* g = globrunqget(p, kRunqSize)) return g;
+  // The coarse look above may have passed a due timer by.
+  if (p->timers.next_when() != kNever && run_timers(p->timers, nanotime()) > 0)
+    if (G* g = local_runq(p, inherit)) return g;
+  *inherit = false;
+  if (sched.procs == 1) return nullptr;  // nobody to steal from; the blocking poll comes next
+
+  if (netpoll_waiters() > 0 && sched.last_poll.load(std::memory_order_relaxed) != 0) {
+    GList ready;
+    netpoll(0, ready);
+    sched.last_poll.store(nanotime(), std::memory_order_relaxed);
+    p->counters.polls.add(1);
+    if (G* g = ready.pop_front()) {
+      inject(m, ready);
+      return g;
+    }
+  }
+  const std::int32_t busy = sched.procs - sched.idle_ps.load(std::memory_order_relaxed);
+  if (m->spinning || 2 * sched.spinning.load(std::memory_order_relaxed) < busy) {
+    if (!m->spinning) {
+      m->spinning = true;
+      sched.spinning.fetch_add(1, std::memory_order_seq_cst);
+    }
+    return steal_work(m, p);
+  }
+  return nullptr;
+}
+
+// Waits in the poller as the one M that does, then tries to go on with a P. True: it has one.
+bool poll_and_take_p(M* m, std::int64_t until, bool was_spinning, G** found) noexcept {
+  sched.poll_until.store(until, std::memory_order_relaxed);
+  GList ready;
+  const std::int64_t now = until == kNever ? 0 : nanotime();
+  netpoll(until == kNever ? -1 : std::max<std::int64_t>(until - now, 0), ready);
+  sched.poll_until.store(0, std::memory_order_relaxed);
+  sched.last_poll.store(nanotime(), std::memory_order_release);
+  if (!take_idle_p(m, false)) {
+    inject(m, ready);
+    return false;
+  }
+  P* p = m->p.load(std::memory_order_relaxed);
+  p->counters.polls.add(1);
+  *found = ready.pop_front();
+  if (*found) {
+    inject(m, ready);
+  } else if (was_spinning) {
+    m->spinning = true;
+    sched.spinning.fetch_add(1, std::memory_order_seq_cst);
+  }
+  return true;
+}
+
+// The P goes to the idle list; then everything is looked at once more, before the M waits. True:
+// the M has a P again (and a G in *found, perhaps). False: it should park.
+bool give_up_p(M* m, P* p, G** found) noexcept {
+  {
+    LockGuard hold(sched.lock);
+    if (sched.stop_wanted.load(std::memory_order_relaxed)) return true;
+    if ((*found = globrunqget_locked(p, kRunqSize))) return true;
+    releasep(m);
+    pidleput_locked(p);
+  }
+  const bool was_spinning = m->spinning;
+  if (was_spinning) stop_spinning(m);
+  // Pairs with the fence in wakep(): either a producer sees our idle P and that nobody spins, or we
+  // see its G here. Without it both can miss, and the G waits until something else happens.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (was_spinning && any_queued() && take_idle_p(m, true)) return true;
+  const std::int64_t until = earliest_timer();
+  if (until != kNever && until <= nanotime() && take_idle_p(m, was_spinning)) return true;
+
+  if (sched.last_poll.load(std::memory_order_relaxed) != 0 &&
+      sched.last_poll.exchange(0, std::memory_order_seq_cst) != 0)
+    return poll_and_take_p(m, until, was_spinning, found);
+  if (until != kNever) {
+    const std::int64_t poller = sched.poll_until.load(std::memory_order_seq_cst);
+    if (poller == 0 || poller > until) netpoll_break();
+  }
+  return false;
+}
+
+// Holds this M's P still for stop_the_world().
+void give_p_to_stopper(M* m) noexcept {
+  P* p = releasep(m);
+  if (m->spinning) stop_spinning(m);
+  p->status.store(PStatus::stopped, std::memory_order_release);  // pairs with stop_the_world()
+}
+
+// Finds a G to run; waits for one. Null: the M is to end.
+G* find_runnable(M* m, bool* inherit) noexcept {
+  for (;;) {
+    P* p = m->p.load(std::memory_order_relaxed);
+    if (!p) {
+      if (m->spinning) stop_spinning(m);
+      if (!stopm(m)) return nullptr;
+      continue;
+    }
+    if (sched.stop_wanted.load(std::memory_order_relaxed)) {
+      if (m->next_g) runqput(p, std::exchange(m->next_g, nullptr), false);
+      give_p_to_stopper(m);
+      continue;
+    }
+    *inherit = false;
+    if (m->next_g) return std::exchange(m->next_g, nullptr);
+    if (G* g = look_for_work(m, p, inherit)) return g;
+    *inherit = false;
+    G* found = nullptr;
+    give_up_p(m, p, &found);
+    if (found) return found;
+  }
+}
+
+}  // namespace
+
+void schedule(M* m) {
+  for (;;) {
+    bool inherit = false;
+    G* g = find_runnable(m, &inherit);
+    if (!g) return;
+    if (m->spinning) reset_spinning(m);
+    if (g->bound_m && g->bound_m != m) {
+      startlockedm(m, g);
+      continue;
+    }
+    begin_slice(m, m->p.load(std::memory_order_relaxed), inherit);
+    run_on_m(m, g);
+  }
+}
+
+void begin_slice(M* m, P* p, bool inherit) noexcept {
+  if (inherit) return;
+  p->schedtick.store(p->schedtick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  // A standing ask was for the goroutine before. Only ask can stand here: we hold a P.
+  if ((m->req.load(std::memory_order_relaxed) & kReqMask) != kReqNone)
+    cas_req(m, kReqAsk, kReqNone, std::memory_order_relaxed);
+}
+
+G* next_local(M* m, bool* inherit) noexcept {
+  P* p = m->p.load(std::memory_order_relaxed);
+  if (sched.stop_wanted.load(std::memory_order_relaxed)) return nullptr;
+  if (p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0 &&
+      sched.runq_size.load(std::memory_order_relaxed) != 0)
+    return nullptr;
+  if (timers_may_be_due(p) && p->timers.next_when() <= nanotime()) return nullptr;
+  G* g = local_runq(p, inherit);
+  if (g && g->bound_m && g->bound_m != m) {
+    m->next_g = g;  // needs g0, to hand the P over
+    return nullptr;
+  }
+  return g;
+}
+
+void runqput(P* p, G* g, bool next) noexcept {
+  if (next) {
+    // Only the holder stores a G here, thieves only take: an empty slot needs no exchange.
+    G* kicked = p->runnext.load(std::memory_order_relaxed);
+    if (!kicked) {
+      p->runnext.store(g, std::memory_order_release);  // pairs with steal_runnext()
+      return;
+    }
+    g = p->runnext.exchange(g, std::memory_order_acq_rel);
+    if (!g) return;
+  }
+  if (!p->runq.push(g)) runqput_slow(p, g);
+}
+
+void globrunqput(GList& list) noexcept {
+  LockGuard hold(sched.lock);
+  sched.runq.append(list);
+  sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
+}
+
+void inject(M* m, GList& list) noexcept {
+  if (list.empty()) return;
+  P* p = m ? m->p.load(std::memory_order_relaxed) : nullptr;
+  if (p && !m->foreign) {
+    while (G* g = list.pop_front()) runqput(p, g, false);
+    if (sched.procs > 1) wakep();
+    return;
+  }
+  globrunqput(list);
+  wakep();
+}
+
+bool runq_empty(const P* p) noexcept {
+  return p->runq.empty() && p->runnext.load(std::memory_order_acquire) == nullptr;
+}
+
+bool work_waits(P* p, std::int64_t now) noexcept {
+  if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) return true;
+  if (p->timers.next_when() <= now) return true;
+  if (sched.stop_wanted.load(std::memory_order_relaxed)) return true;
+  const std::int64_t polled = sched.last_poll.load(std::memory_order_relaxed);
+  return polled != 0 && netpoll_waiters() > 0 && now - polled > 10'000'000;
+}
+
+std::uint32_t finish_timer_work(M* m, TimerWork& work) {
+  const std::uint32_t n = work.ready.size();
+  for (GList todo = std::exchange(work.ready, {}); G* g = todo.pop_front();) {
+    g->status.store(GStatus::runnable, std::memory_order_relaxed);
+    work.ready.push_back(g);
+  }
+  inject(m, work.ready);
+  cancel_expired(work.expired_contexts);
+  return n;
+}
+
+}  // namespace treadle::rt

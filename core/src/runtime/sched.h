@@ -1,0 +1,180 @@
+// The scheduler: distributes ready goroutines over threads.
+//
+// Concepts
+//   G  a goroutine: a stack and a place to go on. M: an OS thread. P: the right to run goroutines,
+//      with the queue, timers and caches that belong to it. There are GOMAXPROCS Ps. An M runs Gs
+//      only while it holds a P.
+//
+// States and owners
+//   G: idle -> runnable -> running -> waiting -> runnable ... -> dead -> idle
+//      A running G whose M lost its P is detached: it goes on, and at its next entry becomes
+//      running with a P again, or runnable. Detached is the M's state (its request line), not a
+//      status of its own: the revoker could not store it in a G that runs.
+//      Owners stand in g.h. A transition is stored by the owner of the state left.
+//   P: idle (sched.lock; on the idle list) <-> running (the M in P.m, or the revoker that took it)
+//              -> stopped (stop_the_world())
+//   M: running (has a P) | spinning (has a P, no G, looks for work; counted in sched.spinning)
+//      | detached (runs a G, its P was taken) | parked (on the idle list, in stopm()) | gone
+//
+// Waiting and waking
+//   gopark() and goready() are the only ways to wait and to wake. gopark() runs its hook after the
+//   G's registers are saved, on the next stack; once the hook has published the G, another M may be
+//   running it already. Every source of a wake-up claims the G first, by a compare-and-swap with
+//   one winner (Waiter in waiter.h, PollDesc's sides in netpoll.h), so that goready() is called
+//   once a park.
+//
+// Lost wake-ups
+//   A G is made ready by: (1) put it on a queue, (2) full fence, (3) if a P is idle and nobody
+//   spins, start a spinner. An M that runs out of work does: (1) give the P to the idle list, stop
+//   spinning, (2) full fence, (3) look at all queues and timers once more. Either the first sees
+//   the idle P and no spinner, or the second sees the G. The fences are in wakep() and
+//   find_runnable(); the litmus test is tests/core/wakeup_litmus_test.cpp.
+//
+// Lock order
+//   channel, mutex, context and wait group locks < timer heap locks < sched.revoker < sched.lock.
+//   A timer's function runs under its heap's lock and so takes none of the first group; see
+//   TimerWork.
+//
+// Direct switches
+//   A park goes straight to the next local G where there is one; g0, the thread's own stack, runs
+//   only what needs it: looking for work, parking the M, a G bound to another M.
+//
+// Rejected: one global queue (contention); g0 between any two Gs (two switches instead of one);
+// stealing timers from a P's heap (removal would have to chase them: thieves run them in place).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include <treadle/detail/lock.h>
+#include <treadle/runtime.h>
+
+#include "runtime/g.h"
+#include "runtime/m.h"
+#include "runtime/p.h"
+
+namespace treadle::rt {
+
+struct Sched {
+  Lock revoker;  // one at a time takes Ps away: sysmon, stop_the_world()
+  Lock lock;     // protects the lists below
+
+  GList runq;                             // global queue
+  std::atomic<std::uint32_t> runq_size{0};// its size, for a look without the lock
+  P* idle_p = nullptr;
+  std::atomic<std::int32_t> idle_ps{0};   // length of idle_p's list; stored under lock
+  M* idle_m = nullptr;
+  std::int32_t idle_ms = 0;
+  std::int32_t ms = 0;                    // alive, those being made included
+  std::int32_t ms_wanted = 0;             // Ps that wait for the template thread to make an M
+  std::int32_t max_ms = 10000;
+  int next_m_id = 1;
+  bool m_limit_logged = false;
+
+  std::atomic<std::int32_t> spinning{0};  // Ms that look for work
+  std::atomic<bool> stop_wanted{false};   // stop_the_world() is on its way: give up Ps
+
+  // When the network was last polled; 0 while an M waits in the poller.
+  std::atomic<std::int64_t> last_poll{0};
+  // Until when that M waits, kNever for as long as it takes; meaningful while last_poll is 0.
+  std::atomic<std::int64_t> poll_until{0};
+
+  // sysmon; see sysmon.cpp.
+  std::atomic<std::uint32_t> sysmon_wake{0};   // futex
+  std::atomic<bool> sysmon_slow{false};        // it sleeps for more than the hint's limit
+  bool sysmon_deep = false;                    // it sleeps until an idle P is taken; under lock
+
+  std::vector<P*> ps;     // all Ps; fixed once started, but for stop_the_world()
+  int procs = 0;
+  std::atomic<bool> started{false};
+  std::atomic<std::uint64_t> next_id{1};
+  std::atomic<std::uint64_t> foreign_spawned{0};
+  std::atomic<std::uint64_t> handoffs{0}, preemptions{0}, refused_handoffs{0};
+};
+extern Sched sched;
+
+// --- sched.cpp
+// The loop of an M on its g0; returns when the M is to end.
+void schedule(M* m);
+// Puts G on the P's queue; `next`: as the one to run next, whoever was that goes to the queue.
+void runqput(P* p, G* g, bool next) noexcept;
+void globrunqput(GList& list) noexcept;
+// Makes `list` runnable from an M that may lack a P, or from a thread that is no M.
+void inject(M* m, GList& list) noexcept;
+bool runq_empty(const P* p) noexcept;
+// Does what run timers left; Gs become ready as by goready().
+std::uint32_t finish_timer_work(M* m, TimerWork& work);
+// True when something could run on `p` if its goroutine let go.
+bool work_waits(P* p, std::int64_t now) noexcept;
+// The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
+void begin_slice(M* m, P* p, bool inherit) noexcept;
+// The next G of the local queue for a direct switch; null when g0 has to look.
+G* next_local(M* m, bool* inherit) noexcept;
+
+// --- park.cpp
+// The calling G waits until goready(). `hook` runs after its registers are saved; it returns by
+// calling nothing else on `g` once it has published it. Inside the guard, of a parking entry.
+void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept;
+// Makes a parked G runnable; the caller has claimed it. Inside the guard, or on any thread
+// without a P.
+void goready(G* g) noexcept;
+// For hooks: the G left behind has been woken already, so it must not wait.
+void ready_in_hook(M* m, G* g) noexcept;
+// Puts the calling G at the end of a queue and runs others.
+enum class YieldTo { local_queue, global_queue };
+void yield_g(YieldTo where) noexcept;
+// Leaves the calling G for g0 even if another G could run; m->hook is set.
+void switch_to_g0(M* m, G* g) noexcept;
+// Ends the calling goroutine; `free_hook` runs once its stack is left.
+[[noreturn]] void goexit_switch(SwitchHook free_hook) noexcept;
+// Runs the hook left by whoever switched here. First thing on any arrival.
+void after_switch(M* m) noexcept;
+// From g0 to `g`; returns when something switches back to g0.
+void run_on_m(M* m, G* g) noexcept;
+
+// --- idle.cpp
+void acquirep(M* m, P* p) noexcept;
+P* releasep(M* m) noexcept;
+void pidleput_locked(P* p) noexcept;
+P* pidleget_locked() noexcept;
+bool pidle_remove_locked(P* p) noexcept;
+// Gives `p` to an idle M, `spinning` when that was counted already; without an M the P goes to the
+// idle list and the template thread is asked for one.
+void startm(P* p, bool spinning) noexcept;
+// A P whose M is gone: starts an M when there is work, else the P goes idle.
+void handoffp(P* p) noexcept;
+// A timer at `when` was armed where no M may look in time: sees to it that one does.
+void wake_poller(std::int64_t when) noexcept;
+// Waits on the idle list until somebody hands over a P. False: the M is to end.
+bool stopm(M* m) noexcept;
+// Starts a spinner when a P is idle and nobody spins.
+void wakep() noexcept;
+// Hands this M's P to the M that `g` is bound to; then this M has none.
+void startlockedm(M* m, G* g) noexcept;
+bool spare_m_available() noexcept;
+void start_template_thread();
+
+// --- sysmon.cpp
+void start_sysmon();
+void wake_sysmon() noexcept;
+// After it no goroutine runs on a P but the caller's; those outside the runtime run on detached.
+void stop_the_world(M* self) noexcept;
+
+// --- runtime.cpp
+// Starts the runtime with defaults when it has not been.
+void ensure_started();
+// --- go.cpp
+G* g_alloc_foreign() noexcept;
+void g_free(M* m, G* g) noexcept;
+// Calls `visit` for every G ever made; any thread.
+void for_each_g(const std::function<void(G*)>& visit);
+// --- fatal.cpp
+// Writes "treadle: fatal: <what>" to standard error and aborts.
+[[noreturn]] void fatal(const char* what) noexcept;
+void install_fault_handlers();
+void install_signal_stack(M* m);
+void remove_signal_stack(M* m);
+
+}  // namespace treadle::rt

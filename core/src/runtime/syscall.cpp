@@ -1,0 +1,180 @@
+// The slow side of entering the runtime, and the hints of blocking calls.
+#include "runtime/syscall.h"
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <treadle/blocking.h>
+
+#include "runtime/foreign.h"
+#include "runtime/sched.h"
+
+namespace treadle::rt {
+
+namespace {
+
+std::atomic<bool> have_membarrier{false};
+
+long membarrier(int command) noexcept { return ::syscall(SYS_membarrier, command, 0, 0); }
+
+// Its P, if that is free, else any idle one. sched.lock is held.
+P* find_p_locked(P* old) noexcept {
+  if (old && old->status.load(std::memory_order_relaxed) == PStatus::idle &&
+      pidle_remove_locked(old))
+    return old;
+  return pidleget_locked();
+}
+
+// Runs on g0 after the G's registers were saved: a P if there is one now, else the global queue.
+// Both under one hold of the lock: a P that became idle in between would find no work.
+void hook_requeue(M* m, G* g, void*) {
+  P* p;
+  {
+    LockGuard hold(sched.lock);
+    p = find_p_locked(m->p.load(std::memory_order_relaxed));
+    g->status.store(GStatus::runnable, std::memory_order_relaxed);
+    if (!p) {
+      sched.runq.push_back(g);
+      sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
+      m->p.store(nullptr, std::memory_order_relaxed);
+      return;
+    }
+  }
+  acquirep(m, p);
+  m->next_g = g;
+}
+
+// The P was taken away. Gets one, or queues the G and waits; returns the M the G is on then.
+M* reacquire(M* m, bool parking) noexcept {
+  G* g = m->curg;
+  if (parking) {
+    // switch_from() must not look for a next G in a P that is not ours any more.
+    m->hook = &hook_requeue;
+    m->hook_g = g;
+    switch_to_g0(m, g);
+    return getm();
+  }
+  P* old = m->p.load(std::memory_order_relaxed);
+  P* p;
+  {
+    LockGuard hold(sched.lock);
+    p = find_p_locked(old);
+    if (!p) {
+      g->bound_m = m;
+      g->status.store(GStatus::runnable, std::memory_order_relaxed);
+      m->p.store(nullptr, std::memory_order_relaxed);
+      sched.runq.push_back(g);
+      sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
+    }
+  }
+  if (!p) {
+    // Whoever dequeues the G sets nextp and wakes us (startlockedm()). The G need not be saved: only
+    // this thread continues it.
+    m->note.sleep();
+    p = std::exchange(m->nextp, nullptr);
+    g->bound_m = nullptr;
+  }
+  acquirep(m, p);
+  g->status.store(GStatus::running, std::memory_order_relaxed);
+  begin_slice(m, p, false);
+  return m;
+}
+
+}  // namespace
+
+bool membarrier_init() noexcept {
+  const bool ok = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 &&
+                  membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+  have_membarrier.store(ok, std::memory_order_relaxed);
+  return ok;
+}
+
+bool membarrier_available() noexcept { return have_membarrier.load(std::memory_order_relaxed); }
+
+void membarrier_all() noexcept {
+  if (membarrier_available())
+    membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+  else
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the one in enter_slow()
+}
+
+[[gnu::noinline]] M* enter_slow(M* m, bool parking) noexcept {
+  if (m == &foreign_sentinel) return foreign_m();
+  if (m->guard.load(std::memory_order_relaxed) > 1 || m->foreign) return m;
+  std::uint32_t req = m->req.load(std::memory_order_acquire);
+  if (req & kReqSlow) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // what a membarrier would do for us
+    req = m->req.load(std::memory_order_acquire);
+  }
+  for (;;) {
+    switch (req & kReqMask) {
+      case kReqAsk:
+        if (cas_req(m, kReqAsk, parking ? kReqNone : kReqSeen, std::memory_order_acquire)) {
+          if (!parking) return m;
+          m->p.load(std::memory_order_relaxed)->counters.yields_on_request.add(1);
+          yield_g(YieldTo::global_queue);
+          return getm();
+        }
+        break;  // lost, or withdrawn, meanwhile
+      case kReqSeen:
+        if (!parking) return m;
+        if (cas_req(m, kReqSeen, kReqNone, std::memory_order_acquire)) {
+          m->p.load(std::memory_order_relaxed)->counters.yields_on_request.add(1);
+          yield_g(YieldTo::global_queue);
+          return getm();
+        }
+        break;
+      case kReqLost: return reacquire(m, parking);
+      default: return m;
+    }
+    req = m->req.load(std::memory_order_acquire);
+  }
+}
+
+}  // namespace treadle::rt
+
+namespace treadle::detail {
+
+using namespace rt;
+
+// The hint is a counter that sysmon watches: odd for longer than its limit, with work waiting,
+// means that the P is taken. Nothing is entered, no lock is taken.
+[[gnu::noinline]] void blocking_begin() noexcept {
+  M* m = getm();
+  const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
+  if (m->foreign || (blk & 1)) return;  // a nested hint is the outer one's
+  m->blk.store(blk + 1, std::memory_order_relaxed);
+  if (sched.sysmon_slow.load(std::memory_order_relaxed)) [[unlikely]] {
+    Entry e;
+    P* p = e.m()->p.load(std::memory_order_relaxed);
+    if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) wake_sysmon();
+  }
+}
+
+[[gnu::noinline]] void blocking_end() noexcept {
+  M* m = getm();
+  const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
+  if (!(blk & 1)) return;
+  m->blk.store(blk + 1, std::memory_order_relaxed);
+  // Back to work only with a P.
+  if (m->req.load(std::memory_order_relaxed) & kReqMask) Entry e;
+}
+
+[[gnu::noinline]] void blocking_begin_long() noexcept {
+  M* m = enter_as(false);
+  if (!m->foreign && m->guard.load(std::memory_order_relaxed) == 1 && spare_m_available()) {
+    // We are inside the guard, so nobody else can take the P: the state is none, ask or seen.
+    P* p = m->p.load(std::memory_order_relaxed);
+    m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
+                 std::memory_order_relaxed);
+    p->m.store(nullptr, std::memory_order_relaxed);
+    sched.handoffs.fetch_add(1, std::memory_order_relaxed);
+    handoffp(p);
+  }
+  leave();
+}
+
+[[gnu::noinline]] void blocking_end_long() noexcept { Entry e; }
+
+}  // namespace treadle::detail

@@ -1,0 +1,233 @@
+// sysmon: a thread without a P that takes Ps from goroutines that sit on them.
+//
+// It sleeps 20 us between rounds while it has something to do, up to 10 ms when not, and for good
+// once no P has run for a while; the M that takes the next idle P wakes it (pidleget_locked()).
+// Hints wake it from a long sleep when work waits (blocking_begin()). It never allocates and makes
+// no threads: it may be rescuing a goroutine that holds the allocator's lock.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "runtime/netpoll.h"
+#include "runtime/sched.h"
+#include "runtime/syscall.h"
+
+namespace treadle::rt {
+
+namespace {
+
+constexpr std::int64_t kMicrosecond = 1'000;
+constexpr std::int64_t kSlice = 10'000 * kMicrosecond;      // a goroutine that gave no hint
+constexpr std::int64_t kHintSlice = 20 * kMicrosecond;      // one in a hinted call
+constexpr std::int64_t kMinSleep = 20 * kMicrosecond;
+constexpr std::int64_t kMaxSleep = 10'000 * kMicrosecond;
+constexpr std::int64_t kWakeSleep = 1'000 * kMicrosecond;   // after a deep sleep
+constexpr int kQuickRounds = 50;   // rounds at kMinSleep without a find before they grow longer
+constexpr int kDeepRounds = 5;     // rounds at kMaxSleep with every P idle before the deep sleep
+
+struct Candidate {
+  P* p;
+  M* m;
+  std::uint32_t tick;
+  bool hinted;
+};
+
+// Updates sysmon's view of `p`; true when its goroutine has held it for too long.
+bool overdue(P* p, M* m, std::int64_t now, bool* hinted) noexcept {
+  const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
+  const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
+  if (tick != p->seen_tick) {
+    p->seen_tick = tick;
+    p->seen_tick_when = now;
+    p->seen_blk = blk;
+    p->seen_blk_when = now;
+    return false;
+  }
+  if (blk != p->seen_blk) {
+    p->seen_blk = blk;
+    p->seen_blk_when = now;
+  }
+  *hinted = (blk & 1) && now - p->seen_blk_when >= kHintSlice;
+  return *hinted || now - p->seen_tick_when >= kSlice;
+}
+
+bool ask(M* m) noexcept {
+  if (cas_req(m, kReqNone, kReqAsk, std::memory_order_relaxed)) return true;
+  if (cas_req(m, kReqSeen, kReqAsk, std::memory_order_relaxed)) return true;
+  return (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqAsk;
+}
+
+// After the barrier. True: the P is ours.
+bool take(const Candidate& c) noexcept {
+  // Acquire: pairs with leave(); what the M did with its P is visible when we see zero.
+  if (c.m->guard.load(std::memory_order_acquire) != 0) return false;
+  if (c.p->m.load(std::memory_order_relaxed) != c.m ||
+      c.m->p.load(std::memory_order_relaxed) != c.p ||
+      c.p->schedtick.load(std::memory_order_relaxed) != c.tick) {
+    cas_req(c.m, kReqAsk, kReqNone, std::memory_order_relaxed);
+    return false;
+  }
+  if (!cas_req(c.m, kReqAsk, kReqLost, std::memory_order_acq_rel)) return false;
+  c.p->m.store(nullptr, std::memory_order_relaxed);
+  return true;
+}
+
+// One round over all Ps: true when at least one was taken.
+bool retake(std::int64_t now) noexcept {
+  constexpr std::size_t kMost = 64;  // a barrier serves that many; more wait for the next round
+  Candidate candidates[kMost];
+  std::size_t n = 0;
+  LockGuard hold(sched.revoker);
+  for (P* p : sched.ps) {
+    M* m = p->m.load(std::memory_order_relaxed);
+    if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running) continue;
+    bool hinted = false;
+    if (!overdue(p, m, now, &hinted) || !work_waits(p, now)) continue;
+    // Read before the ask: a slice that begins later withdraws it, or shows in the tick.
+    const std::uint32_t tick = p->seen_tick;
+    if (n < kMost && ask(m)) candidates[n++] = {p, m, tick, hinted};
+  }
+  if (n == 0) return false;
+  if (!spare_m_available()) {
+    // Without an M to run it the P would only lie idle: at the thread limit, goroutines that block
+    // keep theirs. They still yield at their next parking call.
+    sched.refused_handoffs.fetch_add(n, std::memory_order_relaxed);
+    return false;
+  }
+  membarrier_all();
+  bool any = false;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!take(candidates[i])) continue;
+    any = true;
+    (candidates[i].hinted ? sched.handoffs : sched.preemptions)
+        .fetch_add(1, std::memory_order_relaxed);
+    handoffp(candidates[i].p);
+  }
+  return any;
+}
+
+void poll_network(std::int64_t now) noexcept {
+  std::int64_t last = sched.last_poll.load(std::memory_order_relaxed);
+  if (last == 0 || now - last < kMaxSleep || netpoll_waiters() == 0) return;
+  if (!sched.last_poll.compare_exchange_strong(last, now, std::memory_order_relaxed)) return;
+  GList ready;
+  netpoll(0, ready);
+  inject(nullptr, ready);
+}
+
+class Sysmon {
+ public:
+  void run() noexcept {
+    for (;;) {
+      nap();
+      const std::int64_t now = nanotime();
+      poll_network(now);
+      if (retake(now)) {
+        quiet_ = 0;
+        sleep_ = kMinSleep;
+      } else if (++quiet_ > kQuickRounds) {
+        sleep_ = std::min(sleep_ * 2, kMaxSleep);
+      }
+    }
+  }
+
+ private:
+  void nap() noexcept {
+    const std::uint32_t seen = sched.sysmon_wake.load(std::memory_order_acquire);
+    if (deep_sleep_due()) {
+      while (sched.sysmon_wake.load(std::memory_order_acquire) == seen)
+        futex_wait(sched.sysmon_wake, seen);
+      idle_rounds_ = 0;
+      sleep_ = kWakeSleep;
+      quiet_ = kQuickRounds;
+      return;
+    }
+    const bool slow = sleep_ > 2 * kMinSleep;
+    if (slow) sched.sysmon_slow.store(true, std::memory_order_relaxed);
+    const bool woken = futex_wait(sched.sysmon_wake, seen, sleep_) != ETIMEDOUT;
+    sched.sysmon_slow.store(false, std::memory_order_relaxed);
+    if (slow && woken) {
+      quiet_ = 0;
+      sleep_ = kMinSleep;
+    }
+  }
+
+  // Under sched.lock, so that the M that takes the first P either is seen here or sees the flag.
+  bool deep_sleep_due() noexcept {
+    LockGuard hold(sched.lock);
+    if (sched.idle_ps.load(std::memory_order_relaxed) != sched.procs) {
+      idle_rounds_ = 0;
+      return false;
+    }
+    if (sleep_ < kMaxSleep || ++idle_rounds_ < kDeepRounds) return false;
+    sched.sysmon_deep = true;
+    return true;
+  }
+
+  std::int64_t sleep_ = kMinSleep;
+  int quiet_ = 0;        // rounds without a find
+  int idle_rounds_ = 0;  // rounds at the longest sleep with every P idle
+};
+
+void* sysmon_main(void*) {
+  ::prctl(PR_SET_TIMERSLACK, 1);  // the default makes 70 us out of 20
+  Sysmon{}.run();
+  return nullptr;
+}
+
+}  // namespace
+
+void wake_sysmon() noexcept {
+  sched.sysmon_wake.fetch_add(1, std::memory_order_release);
+  futex_wake(sched.sysmon_wake, 1);
+}
+
+void start_sysmon() {
+  pthread_t t;
+  pthread_attr_t attr;
+  ::pthread_attr_init(&attr);
+  ::pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  sigset_t all, previous;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, &previous);
+  const int e = ::pthread_create(&t, &attr, sysmon_main, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  ::pthread_attr_destroy(&attr);
+  if (e != 0) fatal("cannot make the sysmon thread");
+}
+
+// Shares ask() and take() with retake(): here every running P is a candidate, in rounds, until
+// none is left running. Runs once, when main() has returned.
+void stop_the_world(M* self) noexcept {
+  LockGuard hold(sched.revoker);
+  sched.stop_wanted.store(true, std::memory_order_seq_cst);
+  P* own = self && !self->foreign ? self->p.load(std::memory_order_relaxed) : nullptr;
+  for (;;) {
+    bool all = true;
+    {
+      LockGuard lock(sched.lock);
+      while (P* p = pidleget_locked()) p->status.store(PStatus::stopped, std::memory_order_relaxed);
+    }
+    for (P* p : sched.ps) {
+      M* m = p->m.load(std::memory_order_relaxed);
+      if (m && p != own) ask(m);
+    }
+    membarrier_all();
+    for (P* p : sched.ps) {
+      // Acquire: pairs with give_p_to_stopper().
+      if (p == own || p->status.load(std::memory_order_acquire) == PStatus::stopped) continue;
+      M* m = p->m.load(std::memory_order_relaxed);
+      if (m && take({p, m, p->schedtick.load(std::memory_order_relaxed), false}))
+        p->status.store(PStatus::stopped, std::memory_order_relaxed);
+      else
+        all = false;
+    }
+    if (all) return;
+    futex_wait(sched.sysmon_wake, sched.sysmon_wake.load(std::memory_order_relaxed), kMinSleep);
+  }
+}
+
+}  // namespace treadle::rt

@@ -1,0 +1,129 @@
+#include "runtime/timers.h"
+
+#include "runtime/sched.h"
+#include "runtime/syscall.h"
+
+namespace treadle::rt {
+
+void TimerHeap::place(std::uint32_t i, Entry e) noexcept {
+  heap_[i] = e;
+  e.timer->index = i;
+}
+
+void TimerHeap::sift_up(std::uint32_t i) noexcept {
+  const Entry e = heap_[i];
+  while (i > 0) {
+    const std::uint32_t parent = (i - 1) / 4;
+    if (heap_[parent].when <= e.when) break;
+    place(i, heap_[parent]);
+    i = parent;
+  }
+  place(i, e);
+}
+
+void TimerHeap::sift_down(std::uint32_t i) noexcept {
+  const auto n = static_cast<std::uint32_t>(heap_.size());
+  const Entry e = heap_[i];
+  for (;;) {
+    const std::uint32_t first = 4 * i + 1;
+    if (first >= n) break;
+    std::uint32_t least = first;
+    for (std::uint32_t c = first + 1; c < n && c < first + 4; ++c)
+      if (heap_[c].when < heap_[least].when) least = c;
+    if (heap_[least].when >= e.when) break;
+    place(i, heap_[least]);
+    i = least;
+  }
+  place(i, e);
+}
+
+void TimerHeap::update(Timer& t, std::int64_t when) {
+  t.when = when;
+  if (t.index == Timer::kNotQueued) {
+    heap_.push_back({when, &t});
+    t.index = static_cast<std::uint32_t>(heap_.size() - 1);
+    sift_up(t.index);
+    return;
+  }
+  const std::int64_t before = heap_[t.index].when;
+  heap_[t.index].when = when;
+  if (when < before)
+    sift_up(t.index);
+  else
+    sift_down(t.index);
+}
+
+void TimerHeap::erase(Timer& t) noexcept {
+  const std::uint32_t i = t.index;
+  t.index = Timer::kNotQueued;
+  const Entry last = heap_.back();
+  heap_.pop_back();
+  if (i == heap_.size()) return;
+  place(i, last);
+  sift_up(i);
+  sift_down(last.timer->index);
+}
+
+void TimerHeap::publish() noexcept {
+  next_when_.store(heap_.empty() ? kNever : heap_.front().when, std::memory_order_release);
+}
+
+void TimerHeap::run_due(std::int64_t now, TimerWork& work) {
+  LockGuard hold(lock_);
+  while (!heap_.empty() && heap_.front().when <= now) {
+    Timer& t = *heap_.front().timer;
+    // Off the heap first: with kNever returned, the timer's memory may go once we unlock.
+    erase(t);
+    const std::int64_t again = t.fn(&t, now, work);
+    if (again != kNever) update(t, again);
+  }
+  publish();
+}
+
+namespace {
+TimerHeap& home_of(Timer& t) noexcept {
+  if (TimerHeap* heap = t.heap.load(std::memory_order_acquire)) return *heap;
+  M* m = getm();
+  P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
+  TimerHeap* mine = p ? &p->timers : &sched.ps[0]->timers;
+  TimerHeap* none = nullptr;  // two threads may arm it at once
+  return t.heap.compare_exchange_strong(none, mine, std::memory_order_acq_rel) ? *mine : *none;
+}
+}  // namespace
+
+bool timer_arm(Timer& t, std::int64_t when, bool only_earlier) {
+  TimerHeap& heap = home_of(t);
+  bool first;
+  {
+    LockGuard hold(heap.lock_);
+    if (only_earlier && t.index != Timer::kNotQueued && t.when <= when) return false;
+    heap.update(t, when);
+    first = t.index == 0;
+    heap.publish();
+  }
+  // Our own P looks at its timers before it goes idle, and sysmon looks when it does not get there;
+  // another one's may be idle already.
+  M* m = getm();
+  P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
+  if (first && (!p || &p->timers != &heap)) wake_poller(when);
+  return first;
+}
+
+bool timer_remove(Timer& t) noexcept {
+  TimerHeap* heap = t.heap.load(std::memory_order_acquire);
+  if (!heap) return false;
+  LockGuard hold(heap->lock_);
+  if (t.index == Timer::kNotQueued) return false;
+  heap->erase(t);
+  heap->publish();
+  return true;
+}
+
+std::uint32_t run_timers(TimerHeap& heap, std::int64_t now) {
+  if (heap.next_when() > now) return 0;
+  TimerWork work;
+  heap.run_due(now, work);
+  return finish_timer_work(getm(), work);
+}
+
+}  // namespace treadle::rt

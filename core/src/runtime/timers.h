@@ -1,0 +1,91 @@
+// Timers: one heap for each P.
+//
+// Invariants:
+//  - A timer belongs to the heap it was first armed on, for good (heap_ is stored once); all its
+//    other fields are protected by that heap's lock.
+//  - A timer's function runs under the heap's lock: once remove() has returned, the function does
+//    not run and will not. It must not block, nor arm or remove timers; what is to be done after
+//    unlocking (readying goroutines, cancelling contexts) it leaves in TimerWork.
+//  - next_when() is the top's time, or kNever; others read it without the lock to decide whether to
+//    look closer, and how long to sleep.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include <treadle/detail/lock.h>
+
+#include "runtime/g.h"
+
+namespace treadle::rt {
+
+inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+
+struct ContextState;
+class TimerHeap;
+
+// What timers' functions leave to be done once the heap is unlocked.
+struct TimerWork {
+  GList ready;
+  ContextState* expired_contexts = nullptr;  // each retained once, linked through next_expired
+  bool empty() const noexcept { return ready.empty() && expired_contexts == nullptr; }
+};
+
+struct Timer {
+  // Called when due; returns when to be called next, kNever for no more.
+  using Fn = std::int64_t (*)(Timer* self, std::int64_t now, TimerWork& work);
+
+  Fn fn = nullptr;
+  void* arg = nullptr;
+  std::int64_t when = kNever;                  // under the heap's lock
+  std::uint32_t index = kNotQueued;            // place in the heap; under its lock
+  std::atomic<TimerHeap*> heap{nullptr};       // stored once, by the first arm()
+
+  static constexpr std::uint32_t kNotQueued = 0xffffffff;
+};
+
+class TimerHeap {
+ public:
+  std::int64_t next_when() const noexcept { return next_when_.load(std::memory_order_acquire); }
+
+  // Runs what is due at `now`, collecting what they leave to do. Any M inside the guard.
+  void run_due(std::int64_t now, TimerWork& work);
+
+  std::size_t size() noexcept {
+    LockGuard hold(lock_);
+    return heap_.size();
+  }
+
+ private:
+  friend bool timer_arm(Timer&, std::int64_t, bool);
+  friend bool timer_remove(Timer&) noexcept;
+
+  struct Entry {
+    std::int64_t when;
+    Timer* timer;
+  };
+  void place(std::uint32_t i, Entry e) noexcept;
+  void sift_up(std::uint32_t i) noexcept;
+  void sift_down(std::uint32_t i) noexcept;
+  void update(Timer& t, std::int64_t when);
+  void erase(Timer& t) noexcept;
+  void publish() noexcept;
+
+  Lock lock_;
+  std::vector<Entry> heap_;  // 4-ary, smallest `when` first; under lock_
+  std::atomic<std::int64_t> next_when_{kNever};  // stored under lock_
+};
+
+// Arms `t` for `when` (again, when it is armed already; if `only_earlier`, not when that would put
+// it off). Inside the guard, or on a thread without a P. True when `t` became its heap's first.
+bool timer_arm(Timer& t, std::int64_t when, bool only_earlier = false);
+// Takes `t` off its heap; true when it was armed. Afterwards its function does not run.
+bool timer_remove(Timer& t) noexcept;
+
+// Runs a heap's due timers and does what they leave; inside the guard. Returns how many Gs it
+// made ready.
+std::uint32_t run_timers(TimerHeap& heap, std::int64_t now);
+
+}  // namespace treadle::rt

@@ -1,0 +1,127 @@
+// Signals as values: the handler sets a bit and writes to an eventfd, which the poller watches.
+#include <treadle/signals.h>
+
+#include <fmt/core.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <treadle/detail/poll_desc.h>
+
+namespace treadle {
+
+namespace {
+
+constexpr int kSignals = 65;
+
+constexpr int kNobody = 0;
+
+// What the handler touches: lock-free atomics only. owner[s] is one more than the eventfd of the
+// set that has signal s.
+constinit std::array<std::atomic<int>, kSignals> owner{};
+constinit std::array<std::atomic<bool>, kSignals> pending{};
+
+std::mutex registry;  // plain calls only: never held across a park
+
+void on_signal(int s) {
+  const int saved = errno;
+  pending[static_cast<std::size_t>(s)].store(true, std::memory_order_seq_cst);
+  const std::uint64_t one = 1;
+  const int holder = owner[static_cast<std::size_t>(s)].load(std::memory_order_seq_cst);
+  if (holder != kNobody) {
+    [[maybe_unused]] const auto n = ::write(holder - 1, &one, sizeof one);
+  }
+  errno = saved;
+}
+
+}  // namespace
+
+struct SignalSet::Impl {
+  struct Taken {
+    int signal;
+    struct sigaction previous;
+  };
+  std::vector<Taken> taken;
+  detail::Pollable event;
+
+  void restore() noexcept {
+    std::lock_guard hold(registry);
+    for (const Taken& t : taken) {
+      ::sigaction(t.signal, &t.previous, nullptr);
+      owner[static_cast<std::size_t>(t.signal)].store(kNobody, std::memory_order_seq_cst);
+    }
+    taken.clear();
+  }
+
+  void take(int s) {
+    if (s < 1 || s >= kSignals) throw Panic(fmt::format("treadle::SignalSet: no signal {}", s));
+    std::lock_guard hold(registry);
+    auto& mine = owner[static_cast<std::size_t>(s)];
+    if (mine.load(std::memory_order_relaxed) != kNobody)
+      throw Panic(fmt::format("treadle::SignalSet: signal {} belongs to another set", s));
+    mine.store(event.fd() + 1, std::memory_order_seq_cst);
+    pending[static_cast<std::size_t>(s)].store(false, std::memory_order_relaxed);
+    struct sigaction sa {};
+    sa.sa_handler = &on_signal;
+    sa.sa_flags = SA_RESTART | SA_ONSTACK;
+    ::sigfillset(&sa.sa_mask);
+    struct sigaction previous;
+    if (::sigaction(s, &sa, &previous) != 0) {
+      mine.store(kNobody, std::memory_order_relaxed);
+      throw Panic(fmt::format("treadle::SignalSet: signal {} cannot be handled", s));
+    }
+    taken.push_back({s, previous});
+  }
+};
+
+SignalSet::SignalSet(std::initializer_list<int> signals) : impl_(nullptr) {
+  auto impl = std::make_unique<Impl>();
+  const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) throw std::system_error(errno, std::system_category(), "treadle::SignalSet: eventfd");
+  auto event = detail::Pollable::open(fd);
+  if (!event) throw std::system_error(event.error(), "treadle::SignalSet: poller");
+  impl->event = std::move(*event);
+  try {
+    for (int s : signals) impl->take(s);
+  } catch (...) {
+    impl->restore();
+    throw;
+  }
+  impl_ = impl.release();
+}
+
+SignalSet::~SignalSet() {
+  // The handlers go first: after that nothing writes to the descriptor any more, but for a handler
+  // that runs at this moment on another thread; eventfd writes to a reused number are bounded to
+  // that instant and to eight bytes, so the descriptor is closed last of all.
+  impl_->restore();
+  delete impl_;
+}
+
+Result<int> SignalSet::wait() {
+  for (;;) {
+    if (auto r = impl_->event.prepare(detail::PollMode::read); !r) return fail(r.error());
+    std::uint64_t drain;
+    [[maybe_unused]] const auto n = ::read(impl_->event.fd(), &drain, sizeof drain);
+    for (const auto& t : impl_->taken) {
+      auto& flag = pending[static_cast<std::size_t>(t.signal)];
+      if (flag.exchange(false, std::memory_order_seq_cst)) {
+        // Others may be pending too: leave a mark, so that the next wait() looks again.
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto w = ::write(impl_->event.fd(), &one, sizeof one);
+        return t.signal;
+      }
+    }
+    if (auto r = impl_->event.wait(detail::PollMode::read); !r) return fail(r.error());
+  }
+}
+
+}  // namespace treadle

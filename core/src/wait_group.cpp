@@ -1,0 +1,62 @@
+// WaitGroup: a counter and a queue under one lock. The last thing add() does with the object is to
+// unlock it, so it may be destroyed as soon as a waiter has seen zero.
+#include <treadle/wait_group.h>
+
+#include "runtime/context_state.h"
+#include "runtime/sched.h"
+#include "runtime/syscall.h"
+#include "runtime/waiter.h"
+
+namespace treadle {
+
+void WaitGroup::add(std::int64_t delta) {
+  bool negative = false;
+  {
+    rt::Entry entry;
+    rt::GList ready;
+    {
+      rt::LockGuard hold(lock_);
+      count_ += delta;
+      negative = count_ < 0;
+      if (count_ == 0) {
+        rt::WaiterQueue queue(head_, tail_);
+        while (rt::Waiter* w = queue.pop_front()) {
+          rt::G* g = nullptr;
+          if (w->claim(rt::Fired::granted, &g) && g) ready.push_back(g);
+        }
+      }
+    }
+    while (rt::G* g = ready.pop_front()) rt::goready(g);
+  }
+  if (negative) throw Panic("treadle::WaitGroup: negative counter");
+}
+
+Result<void> WaitGroup::wait_for(rt::ContextState* context) {
+  rt::ensure_started();
+  rt::ParkingEntry entry;
+  rt::Waiter w;
+  rt::WaiterQueue queue(head_, tail_);
+  {
+    rt::LockGuard hold(lock_);
+    if (count_ == 0) return {};
+    queue.push_back(&w);
+  }
+  rt::Fired fired;
+  {
+    rt::ContextWait registered(context, w);
+    fired = w.wait(rt::WaitReason::wait_group);
+  }
+  if (fired != rt::Fired::context) return {};
+  rt::LockGuard hold(lock_);
+  queue.remove(&w);
+  return fail(Errc::canceled);  // the caller names the context's own error
+}
+
+void WaitGroup::wait() { (void)wait_for(nullptr); }
+
+Result<void> WaitGroup::wait(const Context& ctx) {
+  if (!wait_for(ctx.state())) return fail(ctx.error());
+  return {};
+}
+
+}  // namespace treadle

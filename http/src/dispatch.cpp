@@ -1,0 +1,51 @@
+// How a Router answers: the handler that fits, or what HTTP says where there is none.
+#include <treadle/http/request.h>
+#include <treadle/http/response.h>
+#include <treadle/http/router.h>
+#include <treadle/http/status.h>
+
+#include <string>
+
+#include "request_state.h"
+#include "route_tree.h"
+
+namespace treadle::http {
+namespace {
+
+void redirect_to_slash(Response& res, const RequestHead& head) {
+  std::string location = clean_path(head.path);
+  location.push_back('/');
+  if (!head.query.empty()) location.append("?").append(head.query);
+  // 308 where a 301 would turn the request into a GET (RFC 9110 15.4.9).
+  const bool safe = head.method == "GET" || head.method == "HEAD";
+  res.redirect(location, safe ? status::kMovedPermanently : status::kPermanentRedirect);
+}
+
+void answer_method(Response& res, const RequestHead& head, const std::string& allow) {
+  if (head.method == "OPTIONS")
+    res.status(status::kNoContent);
+  else
+    res.send_error(status::kMethodNotAllowed);
+  res.header("Allow", allow);
+}
+
+}  // namespace
+
+void Router::serve(Response& res, const Request& req) const {
+  detail::RequestState& state = req.state();
+  const RoutedHandler routed =
+      route(*this, state.head.method, state.head.host, state.path, state.match);
+  if (routed.handler != nullptr) {
+    state.pattern = routed.pattern;
+    return (*routed.handler)(res, req);
+  }
+  switch (state.match.outcome) {
+    case RouteOutcome::method_not_allowed: return answer_method(res, state.head, state.match.allow);
+    case RouteOutcome::add_slash: return redirect_to_slash(res, state.head);
+    case RouteOutcome::found:
+    case RouteOutcome::not_found: break;
+  }
+  res.send_error(status::kNotFound);
+}
+
+}  // namespace treadle::http

@@ -1,0 +1,60 @@
+#include "header_block.h"
+
+#include <fmt/format.h>
+
+#include <treadle/http/header.h>
+#include <treadle/result.h>
+
+namespace treadle::http::detail {
+namespace {
+
+void require_valid(std::string_view name, std::string_view value) {
+  if (!is_token(name)) throw Panic(fmt::format("http: invalid header name \"{}\"", name));
+  if (!is_field_value(value))
+    throw Panic(fmt::format("http: invalid value \"{}\" for header {}", value, name));
+}
+
+}  // namespace
+
+std::string_view HeaderBlock::name_of(const Line& line) const noexcept {
+  return std::string_view(text_).substr(line.begin, line.name_size);
+}
+
+void HeaderBlock::add(std::string_view name, std::string_view value) {
+  require_valid(name, value);
+  lines_.push_back({static_cast<std::uint32_t>(text_.size()),
+                    static_cast<std::uint32_t>(name.size()),
+                    static_cast<std::uint32_t>(value.size())});
+  text_.append(name).append(": ").append(value).append("\r\n");
+}
+
+void HeaderBlock::set(std::string_view name, std::string_view value) {
+  require_valid(name, value);
+  remove(name);
+  add(name, value);
+}
+
+void HeaderBlock::remove(std::string_view name) noexcept {
+  std::uint32_t removed = 0;
+  std::erase_if(lines_, [&](Line& line) {
+    line.begin -= removed;
+    if (!equal_ignore_case(name_of(line), name)) return false;
+    text_.erase(line.begin, line.size());
+    removed += line.size();
+    return true;
+  });
+}
+
+std::optional<std::string_view> HeaderBlock::get(std::string_view name) const noexcept {
+  for (const Line& line : lines_)
+    if (equal_ignore_case(name_of(line), name))
+      return std::string_view(text_).substr(line.begin + line.name_size + 2, line.value_size);
+  return {};
+}
+
+void HeaderBlock::clear() noexcept {
+  text_.clear();
+  lines_.clear();
+}
+
+}  // namespace treadle::http::detail

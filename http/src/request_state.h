@@ -1,0 +1,35 @@
+// What a Request shows, and what the server keeps beside it. One object serves one request after
+// another and keeps its memory.
+#pragma once
+
+#include <string_view>
+
+#include <treadle/context.h>
+#include <treadle/http/request.h>
+#include <treadle/net/conn.h>
+
+#include "parser.h"
+#include "route_tree.h"
+#include "url.h"
+
+namespace treadle::http::detail {
+
+// Touched only by the goroutine that serves the request. The views in it point into the
+// connection's InputBuffer, pinned meanwhile.
+struct RequestState {
+  RequestHead head;
+  DecodedPath path;
+  RouteMatch match;          // filled by the router
+  std::string_view pattern;  // the route's, for logs; empty before routing and where none matched
+  Body* body = nullptr;
+  net::Conn* conn = nullptr;
+  Context context;  // the request's own
+
+  void clear() noexcept;
+
+  // Cancels the request's Context when the client has gone. As cheap as a load; called where the
+  // handler comes by anyway.
+  void watch_peer() const noexcept;
+};
+
+}  // namespace treadle::http::detail

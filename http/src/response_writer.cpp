@@ -1,0 +1,304 @@
+#include "response_writer.h"
+
+#include <fmt/format.h>
+
+#include <treadle/http/error.h>
+#include <treadle/http/status.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "chunked_writer.h"
+#include "date_cache.h"
+
+namespace treadle::http::detail {
+namespace {
+
+iovec part_of(std::string_view text) noexcept {
+  return {const_cast<char*>(text.data()), text.size()};
+}
+
+std::uint64_t parse_length(std::string_view value) {
+  std::uint64_t n = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n);
+  if (error != std::errc() || end != value.data() + value.size())
+    throw Panic(fmt::format("http: invalid Content-Length \"{}\"", value));
+  return n;
+}
+
+void append_number(std::string& out, std::uint64_t n) {
+  std::array<char, 20> digits;
+  const auto r = std::to_chars(digits.data(), digits.data() + digits.size(), n);
+  out.append(digits.data(), r.ptr);
+}
+
+}  // namespace
+
+void ResponseWriter::begin(const Transport& transport, RequestState& request, ConnectionBody& body,
+                           const std::atomic<bool>& stopping) {
+  transport_ = &transport;
+  request_ = &request;
+  request_body_ = &body;
+  stopping_ = &stopping;
+  if (!buffer_)
+    buffer_ = std::make_unique_for_overwrite<char[]>(kHeadRoom + kBodyBuffer + kTailRoom);
+  keep_alive_ = request.head.keep_alive;
+  head_request_ = request.head.method == "HEAD";
+  committed_ = false;
+  broken_ = false;
+  restart();
+}
+
+void ResponseWriter::restart() noexcept {
+  status_ = status::kOk;
+  status_set_ = false;
+  declared_.reset();
+  written_ = 0;
+  headers_.clear();
+  if (!broken_) error_ = {};
+  buffered_ = 0;
+  head_.clear();
+}
+
+void ResponseWriter::release() noexcept {
+  transport_ = nullptr;
+  request_ = nullptr;
+  request_body_ = nullptr;
+}
+
+void ResponseWriter::require_open(const char* what) const {
+  if (committed_) throw Panic(fmt::format("http: {} after the response's head was sent", what));
+}
+
+void ResponseWriter::set_status(int code) {
+  require_open("status set");
+  if (code < 200 || code > 999) throw Panic(fmt::format("http: invalid status {}", code));
+  status_ = code;
+  status_set_ = true;
+}
+
+void ResponseWriter::set_header(std::string_view name, std::string_view value) {
+  require_open("header set");
+  if (equal_ignore_case(name, "Content-Length")) {
+    declared_ = parse_length(value);
+  } else if (equal_ignore_case(name, "Connection")) {
+    if (equal_ignore_case(value, "close")) keep_alive_ = false;
+  } else if (!equal_ignore_case(name, "Transfer-Encoding")) {
+    headers_.set(name, value);
+  }
+}
+
+void ResponseWriter::add_header(std::string_view name, std::string_view value) {
+  require_open("header added");
+  if (equal_ignore_case(name, "Content-Length") || equal_ignore_case(name, "Connection") ||
+      equal_ignore_case(name, "Transfer-Encoding"))
+    set_header(name, value);
+  else
+    headers_.add(name, value);
+}
+
+void ResponseWriter::remove_header(std::string_view name) {
+  require_open("header removed");
+  if (equal_ignore_case(name, "Content-Length")) declared_.reset();
+  headers_.remove(name);
+}
+
+void ResponseWriter::declare_length(std::uint64_t bytes) {
+  require_open("length declared");
+  declared_ = bytes;
+}
+
+Result<void> ResponseWriter::stick(std::error_code e) noexcept {
+  if (!error_) error_ = e;
+  return fail(error_);
+}
+
+void ResponseWriter::abandon(std::error_code why) noexcept {
+  broken_ = true;
+  if (!error_) error_ = why;
+}
+
+// RFC 9110 6.4.1, and 15.3.6 for 205.
+bool ResponseWriter::no_body() const noexcept {
+  return head_request_ || status_has_no_body(status_) || status_ == status::kResetContent;
+}
+
+Result<void> ResponseWriter::admit(std::uint64_t bytes) {
+  if (error_) return fail(error_);
+  if (declared_ && bytes > *declared_ - std::min(written_, *declared_))
+    return stick(Errc::content_length);
+  written_ += bytes;
+  return {};
+}
+
+Result<void> ResponseWriter::write(std::string_view bytes) {
+  if (auto ok = admit(bytes.size()); !ok) return ok;
+  if (no_body()) return {};
+  if (bytes.size() > room()) return transmit(bytes, Part::more);
+  bytes.copy(body() + buffered_, bytes.size());
+  buffered_ += bytes.size();
+  return {};
+}
+
+Result<void> ResponseWriter::flush() {
+  if (error_) return fail(error_);
+  if (committed_ && buffered_ == 0) return {};
+  return transmit({}, Part::more);
+}
+
+Result<void> ResponseWriter::send_file(const net::File& file, std::uint64_t offset,
+                                       std::uint64_t count) {
+  if (auto ok = admit(count); !ok) return ok;
+  if (count == 0 || no_body()) return {};
+  if (count <= room()) return buffer_file(file, offset, static_cast<std::size_t>(count));
+  if (auto ok = flush(); !ok) return ok;
+  if (framing_ != Framing::chunked) return send_file_part(file, offset, count);
+
+  const ChunkHead chunk(count);
+  std::array<iovec, 1> before{part_of(chunk.view())};
+  if (auto ok = send(before); !ok) return ok;
+  if (auto ok = send_file_part(file, offset, count); !ok) return ok;
+  std::array<iovec, 1> after{part_of(kChunkEnd)};
+  return send(after);
+}
+
+Result<void> ResponseWriter::send_file_part(const net::File& file, std::uint64_t offset,
+                                            std::uint64_t count) {
+  const net::WriteResult r = transport_->send_file(file, offset, count);
+  request_->watch_peer();
+  if (r && r.written == count) return {};
+  abandon(r ? make_error_code(treadle::Errc::eof) : r.error);
+  return fail(error_);
+}
+
+// A small file joins the head in one system call; that it shrank shows before anything has left.
+Result<void> ResponseWriter::buffer_file(const net::File& file, std::uint64_t offset,
+                                         std::size_t count) {
+  while (count > 0) {
+    const std::span<char> into(body() + buffered_, count);
+    const Result<std::size_t> n = file.read_at(std::as_writable_bytes(into), offset);
+    if (!n) return stick(n.error());
+    if (*n == 0) return stick(treadle::Errc::eof);
+    buffered_ += *n;
+    offset += *n;
+    count -= *n;
+  }
+  return {};
+}
+
+Result<void> ResponseWriter::send(std::span<iovec> parts) {
+  const net::WriteResult r = transport_->write(parts);
+  request_->watch_peer();
+  if (r) return {};
+  abandon(r.error);
+  if (request_->context.state() != nullptr) CancelFunc{request_->context}(r.error);
+  return fail(error_);
+}
+
+// Sends the head if it has not gone, what is buffered, `extra`, and the framing around them.
+Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
+  if (!committed_) commit(part);
+  if (no_body()) {
+    buffered_ = 0;
+    extra = {};
+  }
+  const std::size_t data = buffered_ + extra.size();
+  std::string tail;  // short enough to need no memory
+  if (framing_ == Framing::chunked && !no_body()) {
+    if (data > 0) {
+      head_.append(ChunkHead(data).view());
+      tail.append(kChunkEnd);
+    }
+    if (part == Part::last) tail.append(kLastChunk);
+  }
+
+  std::array<iovec, 4> parts;
+  std::size_t n = 0;
+  char* first = body();
+  if (head_.size() <= kHeadRoom) {
+    first -= head_.size();
+    head_.copy(first, head_.size());
+  } else {
+    parts[n++] = part_of(head_);
+  }
+  char* end = body() + buffered_;
+  if (extra.empty()) {
+    tail.copy(end, tail.size());
+    end += tail.size();
+    tail.clear();
+  }
+  if (end != first) parts[n++] = {first, static_cast<std::size_t>(end - first)};
+  if (!extra.empty()) parts[n++] = part_of(extra);
+  if (!tail.empty()) parts[n++] = part_of(tail);
+  Result<void> sent = n > 0 ? send(std::span(parts).first(n)) : Result<void>();
+  head_.clear();
+  buffered_ = 0;
+  return sent;
+}
+
+void ResponseWriter::commit(Part part) {
+  choose_framing(part);
+  if (stopping_->load(std::memory_order_relaxed) || !request_body_->can_drain())
+    keep_alive_ = false;
+  request_body_->forbid_continue();
+  format_head();
+  committed_ = true;
+}
+
+void ResponseWriter::choose_framing(Part part) {
+  framing_ = Framing::length;
+  if (status_ == status::kResetContent) {
+    declared_ = 0;
+  } else if (status_has_no_body(status_)) {
+    // RFC 9110 8.6: never in 204; in 304 only what the handler knows.
+    if (status_ == status::kNoContent) declared_.reset();
+  } else if (declared_) {
+    return;
+  } else if (head_request_) {
+    // A handler may write nothing for HEAD: then how long a GET would be is not known.
+    if (part == Part::last && written_ > 0 && written_ <= kBodyBuffer) declared_ = written_;
+  } else if (part == Part::last) {
+    declared_ = written_;
+  } else {
+    framing_ = request_->head.minor_version >= 1 ? Framing::chunked : Framing::until_close;
+    if (framing_ == Framing::until_close) keep_alive_ = false;
+  }
+}
+
+void ResponseWriter::format_head() {
+  head_.append("HTTP/1.1 ");
+  append_number(head_, static_cast<std::uint64_t>(status_));
+  head_.append(" ").append(reason_phrase(status_)).append("\r\n");
+  if (!headers_.get("Date")) append_date_field(head_);
+  if (declared_) {
+    head_.append("Content-Length: ");
+    append_number(head_, *declared_);
+    head_.append("\r\n");
+  }
+  if (framing_ == Framing::chunked) head_.append("Transfer-Encoding: chunked\r\n");
+  if (!keep_alive_)
+    head_.append("Connection: close\r\n");
+  else if (request_->head.minor_version == 0)
+    head_.append("Connection: keep-alive\r\n");
+  const bool content = written_ > 0 || declared_.value_or(0) > 0 || framing_ != Framing::length;
+  if (content && !status_has_no_body(status_) && !headers_.get("Content-Type"))
+    head_.append("Content-Type: text/plain; charset=utf-8\r\n");
+  head_.append(headers_.text()).append("\r\n");
+}
+
+ResponseWriter::End ResponseWriter::finish() {
+  const bool last_chunk_due = committed_ && framing_ == Framing::chunked && !no_body();
+  if (!broken_ && (!committed_ || buffered_ > 0 || last_chunk_due)) {
+    // What comes too short must not get a final chunk; it has none, being of a declared length.
+    if (!transmit({}, Part::last)) return End::cut;
+  }
+  if (broken_) return End::cut;
+  if (!no_body() && declared_ && written_ != *declared_) {
+    abandon(Errc::content_length);
+    return End::cut;
+  }
+  return keep_alive_ ? End::keep : End::close;
+}
+
+}  // namespace treadle::http::detail

@@ -1,0 +1,125 @@
+// One response on its way: head, framing, and the buffer that lets a small one leave in one piece.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include <treadle/net/file.h>
+#include <treadle/result.h>
+
+#include "body.h"
+#include "header_block.h"
+#include "request_state.h"
+#include "transport.h"
+
+namespace treadle::http::detail {
+
+// The state behind Response, reused from request to request.
+//
+// A response is open (status and fields may change, the body is buffered), then committed (the head
+// has been handed to the connection), then finished. Memory of the buffer:
+//
+//   [ head room | body ... kBodyBuffer | room for what ends a chunked body ]
+//
+// Once the head is known it is laid right before the body, so that one system call with one part
+// sends both.
+//
+// Framing (RFC 9112 6): no body at all for HEAD, 204, 205 and 304; else a declared length; else the
+// body's size when it ends before the head leaves; else chunked; else, for HTTP/1.0, the end of the
+// connection.
+class ResponseWriter {
+ public:
+  static constexpr std::size_t kBodyBuffer = 16 * 1024;
+
+  // What must happen with the connection after the response.
+  enum class End : std::uint8_t {
+    keep,   // complete; the next request may come
+    close,  // complete; the client knows that the connection ends
+    cut,    // not complete: nothing but an abrupt end tells the client
+  };
+
+  // `stopping` is read when the head leaves: a server that shuts down keeps no connections.
+  void begin(const Transport& transport, RequestState& request, ConnectionBody& body,
+             const std::atomic<bool>& stopping);
+
+  // For Response; see there.
+  void set_status(int code);
+  int status() const noexcept { return status_; }
+  void set_header(std::string_view name, std::string_view value);
+  void add_header(std::string_view name, std::string_view value);
+  void remove_header(std::string_view name);
+  void declare_length(std::uint64_t bytes);
+  const HeaderBlock& headers() const noexcept { return headers_; }
+  Result<void> write(std::string_view bytes);
+  Result<void> send_file(const net::File& file, std::uint64_t offset, std::uint64_t count);
+  Result<void> flush();
+  // Forgets what was set and written; the head must not have left.
+  void restart() noexcept;
+
+  bool committed() const noexcept { return committed_; }
+  // Whether the handler has said anything at all.
+  bool untouched() const noexcept { return !committed_ && !status_set_ && written_ == 0; }
+  std::error_code error() const noexcept { return error_; }
+
+  // Ends the connection after this response, whatever the request asked for.
+  void close_after() noexcept { keep_alive_ = false; }
+  // Sends what is missing, and says how it went.
+  End finish();
+  // Gives the response up: finish() will say `cut`.
+  void abandon(std::error_code why) noexcept;
+
+  std::uint64_t body_bytes() const noexcept { return written_; }
+  void release() noexcept;
+
+ private:
+  enum class Framing : std::uint8_t { length, chunked, until_close };
+  enum class Part : std::uint8_t { more, last };
+
+  static constexpr std::size_t kHeadRoom = 1024;
+  static constexpr std::size_t kTailRoom = 8;  // CRLF, "0" CRLF CRLF
+
+  void require_open(const char* what) const;
+  bool no_body() const noexcept;
+  Result<void> admit(std::uint64_t bytes);
+  Result<void> transmit(std::string_view extra, Part part);
+  Result<void> send(std::span<iovec> parts);
+  Result<void> send_file_part(const net::File& file, std::uint64_t offset, std::uint64_t count);
+  Result<void> buffer_file(const net::File& file, std::uint64_t offset, std::size_t count);
+  Result<void> stick(std::error_code e) noexcept;
+  void commit(Part part);
+  void choose_framing(Part part);
+  void format_head();
+  std::size_t room() const noexcept { return kBodyBuffer - buffered_; }
+  char* body() const noexcept { return buffer_.get() + kHeadRoom; }
+
+  const Transport* transport_ = nullptr;
+  RequestState* request_ = nullptr;
+  ConnectionBody* request_body_ = nullptr;
+  const std::atomic<bool>* stopping_ = nullptr;
+
+  int status_ = 200;
+  bool status_set_ = false;
+  bool committed_ = false;
+  bool keep_alive_ = true;
+  bool head_request_ = false;
+  Framing framing_ = Framing::length;
+  std::optional<std::uint64_t> declared_;
+  std::uint64_t written_ = 0;  // body bytes the handler gave, sent or not
+  HeaderBlock headers_;
+  std::error_code error_;
+  bool broken_ = false;  // the connection failed; error_ says how
+
+  std::unique_ptr<char[]> buffer_;  // made once
+  std::size_t buffered_ = 0;
+  std::string head_;  // scratch: the head, and a chunk's first line
+};
+
+}  // namespace treadle::http::detail

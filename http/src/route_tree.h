@@ -1,0 +1,146 @@
+// Where a request goes: the patterns of a Router as a tree, and the state behind Router handles.
+//
+// Concepts. A pattern is "[METHOD ][host]/path". Its path is a list of segments: literals, {name}
+// for one segment that is not empty, and as the last one {name...} for all that follows, or {$} for
+// exactly a trailing slash. A path that ends in '/' stands for an anonymous {...}. Literals are
+// compared decoded, segment by segment, so that an encoded slash never splits one.
+//
+// Invariant: of any two patterns in the tree that can match one request, one is strictly narrower,
+// or one alone names a host; add() panics for anything else. Therefore trying the host before no
+// host, the method before GET for HEAD before none, and a literal before {name} before {name...}
+// finds the narrowest pattern, whatever the order of registration.
+//
+// Cost: each tree node is visited once at most, so a lookup is bounded by the routes, never
+// exponential in the path. It allocates nothing once the RouteMatch is warm.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <treadle/http/handler.h>
+#include <treadle/http/router.h>
+
+#include "route_pattern.h"
+#include "url.h"
+
+namespace treadle::http {
+
+struct PathValue {
+  std::string_view name;   // lives as long as the tree
+  std::string_view value;  // into the DecodedPath or the path it was made from
+};
+
+enum class RouteOutcome : std::uint8_t {
+  found,
+  not_found,           // 404
+  method_not_allowed,  // 405 with `allow`; for OPTIONS a 204 with it does as well
+  add_slash,           // nothing here, but a subtree "path/": redirect, 301 to GET and HEAD, else 308
+};
+
+// The answer of a lookup. Reuse one object: it keeps its memory.
+struct RouteMatch {
+  static constexpr std::size_t kNoRest = static_cast<std::size_t>(-1);
+
+  RouteOutcome outcome = RouteOutcome::not_found;
+  std::uint32_t route = 0;         // for found: the index given by add()
+  std::vector<PathValue> values;   // for found: in the order of the pattern; only named wildcards
+  std::size_t rest_from = kNoRest; // for found: the first segment that {name...} or a trailing '/' took
+  std::string allow;               // for method_not_allowed: "GET, HEAD, POST"
+
+  void clear() noexcept;
+  // The value of {name}; empty when the pattern has no such name.
+  std::string_view value(std::string_view name) const noexcept;
+};
+
+class RouteTree {
+ public:
+  // Takes a pattern in and returns its index: 0, 1, 2... in the order they came. Panics when it
+  // conflicts with one already there, naming both.
+  std::uint32_t add(RoutePattern pattern);
+
+  // Looks a request up. `host` is an authority; its port does not count and neither does case.
+  // `path` must be clean. Never parks; any thread, while nobody calls add().
+  void find(std::string_view method, std::string_view host, const DecodedPath& path,
+            RouteMatch& match) const;
+
+  const RoutePattern& pattern(std::uint32_t index) const noexcept { return patterns_[index]; }
+  std::size_t size() const noexcept { return patterns_.size(); }
+
+ private:
+  static constexpr std::uint32_t kNone = static_cast<std::uint32_t>(-1);
+
+  struct Literal {
+    std::string text;
+    std::uint32_t node;
+  };
+  // What may follow a prefix of segments. Indices of nodes and patterns; kNone: there is none.
+  struct Node {
+    std::vector<Literal> literals;  // sorted by text
+    std::uint32_t single = kNone;   // node behind {name}
+    std::uint32_t here = kNone;     // pattern that ends here, without a slash
+    std::uint32_t slash = kNone;    // pattern that ends in {$}
+    std::uint32_t rest = kNone;     // pattern that ends in {name...} or '/'
+  };
+  struct MethodRoot {
+    std::string method;
+    std::uint32_t node;
+  };
+  struct HostRoots {
+    std::string host;
+    std::vector<MethodRoot> methods;
+  };
+  // The path of one lookup.
+  struct Walk {
+    std::span<const std::string_view> segments;
+    bool slash;  // whether a slash follows the last segment
+  };
+
+  HostRoots& host_roots(const std::string& host);
+  const HostRoots* find_host(std::string_view host) const noexcept;
+  std::uint32_t root_for(const RoutePattern& pattern);
+  std::uint32_t literal_child(std::uint32_t node, const std::string& text);
+  std::uint32_t match_host(std::string_view host, std::string_view method, const Walk& walk) const;
+  std::uint32_t match_method(const HostRoots& roots, std::string_view method,
+                             const Walk& walk) const;
+  std::uint32_t match_node(std::uint32_t node, std::size_t depth, const Walk& walk) const;
+  std::string allowed_methods(std::string_view host, const Walk& walk) const;
+
+  std::deque<RoutePattern> patterns_;  // a deque: names handed out as views stay where they are
+  std::vector<Node> nodes_;
+  std::vector<HostRoots> hosts_;  // sorted by host; "" is the one for every host
+};
+
+// What Router handles share: patterns, and the handler of each under the pattern's index.
+struct Router::State {
+  RouteTree tree;
+  std::deque<Handler> handlers;
+  // Set by the server before the first request. From then on the tables are read by many threads
+  // without a lock, so handle() panics. Written and read with plain ordering: it catches a mistake,
+  // it does not order anything.
+  std::atomic<bool> serving{false};
+};
+
+// One request's way through a router, as the server's dispatch uses it:
+//
+//   RoutedHandler to = route(router, method, host, path, match);
+//   if (to.handler) (*to.handler)(res, req); else switch (match.outcome) ...
+struct RoutedHandler {
+  const Handler* handler = nullptr;  // null unless match.outcome is found
+  std::string_view pattern;          // as registered, for logs and metrics; lives as the router does
+};
+
+// Looks up the handler of a clean path; `match` says the rest (path values, Allow). Never parks;
+// any thread.
+RoutedHandler route(const Router& router, std::string_view method, std::string_view host,
+                    const DecodedPath& path, RouteMatch& match);
+
+// From here on registering panics. Never parks; any thread.
+void freeze(const Router& router) noexcept;
+
+}  // namespace treadle::http

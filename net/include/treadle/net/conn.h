@@ -1,0 +1,90 @@
+// Conn: a stream of bytes both ways.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <system_error>
+
+#include <treadle/net/addr.h>
+#include <treadle/result.h>
+#include <treadle/timer.h>
+
+namespace treadle::net {
+
+class File;
+
+// How far a write_all got: `error` is empty when everything was written.
+struct [[nodiscard]] WriteResult {
+  std::size_t written = 0;
+  std::error_code error;
+  explicit operator bool() const noexcept { return !error; }
+};
+
+// A connected byte stream. One goroutine may read while another writes; close(), shutdown_write()
+// and the deadlines may come from any goroutine or thread. Calls that park honour the current
+// Context unless ignore_context() was called: `canceled` or `timed_out`; bytes already moved are
+// reported, never replaced by an error.
+// On a plain thread the parking calls block that thread.
+class Conn {
+ public:
+  virtual ~Conn() = default;
+  Conn(const Conn&) = delete;
+  Conn& operator=(const Conn&) = delete;
+
+  // Reads up to into.size() bytes; 0 means the peer closed its side (or `into` is empty).
+  // Parks the calling G. One reader at a time. `into` must outlive the call.
+  // Errors: timed_out (read deadline), closed (local close()), canceled, else the system's code.
+  [[nodiscard]] virtual Result<std::size_t> read(std::span<std::byte> into) = 0;
+
+  // Writes all of the parts, in order, with as few system calls as possible. At most 1024 parts.
+  // Parks the calling G. One writer at a time. The bytes must outlive the call.
+  // Errors: timed_out (write deadline), closed, canceled, EPIPE or ECONNRESET when the peer went
+  // away, else the system's code.
+  virtual WriteResult write_all(std::span<const iovec> parts) = 0;
+  WriteResult write_all(std::span<const std::byte> bytes);
+  WriteResult write_all(std::string_view text);
+
+  // Sends `count` bytes of `file` from `offset` on, by sendfile where this end allows. Fewer are
+  // sent, without an error, only when the file ends before. Disk waits never hold a P.
+  // Parks the calling G. One writer at a time.
+  virtual WriteResult send_file(const File& file, std::uint64_t offset, std::uint64_t count);
+
+  // Waits until read() would not wait: bytes, the end of the stream or an error are there. Holds no
+  // buffer meanwhile. Parks the calling G. Errors as read().
+  [[nodiscard]] virtual Result<void> wait_readable() = 0;
+
+  // Deadlines of present and future calls; Deadline::never() removes one. Never park.
+  virtual void set_read_deadline(Deadline d) = 0;
+  virtual void set_write_deadline(Deadline d) = 0;
+  void set_deadline(Deadline d) {
+    set_read_deadline(d);
+    set_write_deadline(d);
+  }
+
+  // From now on calls obey only the connection's deadlines, not the caller's Context. For servers,
+  // which must be able to answer an error after a request's Context has ended.
+  virtual void ignore_context() = 0;
+
+  // Ends our side of the stream (FIN); reading goes on. Never parks.
+  [[nodiscard]] virtual Result<void> shutdown_write() = 0;
+
+  // Wakes whoever reads or writes with `closed` and releases the descriptor. Idempotent. Never parks.
+  virtual void close() noexcept = 0;
+
+  // True when the peer was seen to close or reset the connection, without reading. A half-close
+  // looks the same. Never parks.
+  virtual bool peer_closed() const noexcept = 0;
+
+  virtual SocketAddress local_address() const = 0;
+  virtual SocketAddress remote_address() const = 0;
+
+ protected:
+  Conn() = default;
+};
+
+}  // namespace treadle::net

@@ -1,0 +1,111 @@
+// TCP: listener, connection, dial.
+//
+//   auto listener = treadle::net::listen_tcp(":7000");
+//   while (auto conn = listener->accept())
+//     treadle::go([c = std::shared_ptr(std::move(*conn))] { serve(*c); });
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include <treadle/detail/poll_desc.h>
+#include <treadle/net/conn.h>
+
+namespace treadle::net {
+
+// A TCP connection. On every one TCP_NODELAY and SO_OOBINLINE are set (urgent data is read in line,
+// as ordinary bytes), and keep-alive probes after 15 s of silence.
+class TcpConn final : public Conn {
+ public:
+  // Takes over a connected, non-blocking, CLOEXEC stream socket; closes it on failure. Stream
+  // sockets of other families work too, without TCP's options. Never parks; any thread.
+  static Result<std::unique_ptr<TcpConn>> adopt(int fd, const SocketAddress& remote);
+  ~TcpConn() override;
+
+  using Conn::write_all;
+  [[nodiscard]] Result<std::size_t> read(std::span<std::byte> into) override;
+  WriteResult write_all(std::span<const iovec> parts) override;
+  WriteResult send_file(const File& file, std::uint64_t offset, std::uint64_t count) override;
+  [[nodiscard]] Result<void> wait_readable() override;
+  void set_read_deadline(Deadline d) override;
+  void set_write_deadline(Deadline d) override;
+  void ignore_context() override;
+  [[nodiscard]] Result<void> shutdown_write() override;
+  void close() noexcept override;
+  bool peer_closed() const noexcept override;
+  SocketAddress local_address() const override;
+  SocketAddress remote_address() const override;
+
+ private:
+  friend class TcpListener;
+  friend struct Dialer;
+
+  enum class Kind : std::uint8_t { tcp, other_stream };
+  TcpConn(detail::Pollable pd, const SocketAddress& remote, Kind kind) noexcept
+      : pd_(std::move(pd)), remote_(remote), kind_(kind) {}
+  Result<void> wait_while_drained();
+
+  detail::Pollable pd_;
+  SocketAddress remote_;
+  Kind kind_;
+  // Read side only: the last read came back short, so the socket's buffer is known to be empty and
+  // the next read waits without a system call.
+  bool drained_ = false;
+};
+
+struct ListenOptions {
+  int backlog = 4096;       // the kernel caps it at net.core.somaxconn
+  bool reuse_port = false;  // SO_REUSEPORT; it also hides a busy port
+};
+
+// A listening TCP socket, level-triggered in effect: accept errors that pass (ECONNABORTED and the
+// like) are skipped, and EMFILE, ENFILE, ENOBUFS, ENOMEM are waited out with a growing pause of at
+// most a second, logged once a second at most.
+class TcpListener {
+ public:
+  TcpListener(TcpListener&&) noexcept;
+  TcpListener& operator=(TcpListener&&) noexcept;
+  ~TcpListener();
+
+  // The next connection. Parks the calling G; several goroutines must not accept at once.
+  // Honours the current Context. Errors: closed, canceled, timed_out.
+  [[nodiscard]] Result<std::unique_ptr<TcpConn>> accept();
+  // A connection that has come already; nullptr when there is none. Never parks. Errors: as
+  // accept(), and EMFILE and its like, which it cannot wait out.
+  [[nodiscard]] Result<std::unique_ptr<TcpConn>> try_accept();
+
+  // Wakes accept() with `closed`. Idempotent; any thread. Never parks.
+  void close() noexcept;
+  SocketAddress address() const;  // with the real port when 0 was asked for
+
+ private:
+  friend Result<TcpListener> listen_tcp(const SocketAddress&, const ListenOptions&);
+  struct Impl;
+  enum class Known : std::uint8_t { nothing, readable };
+  explicit TcpListener(std::unique_ptr<Impl> impl) noexcept;
+  Result<std::unique_ptr<TcpConn>> attempt(Known known);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+// Binds and listens. Errors: the system's (EADDRINUSE, EACCES, EADDRNOTAVAIL), `invalid`.
+// Never parks; any thread.
+[[nodiscard]] Result<TcpListener> listen_tcp(const SocketAddress& address,
+                                             const ListenOptions& options = {});
+[[nodiscard]] Result<TcpListener> listen_tcp(std::string_view address,
+                                             const ListenOptions& options = {});
+
+// Connects to an address, or to "name:port", trying each of the name's addresses in turn: each but
+// the last gets its share of the Context's deadline, at least 2 s, or 5 s when there is none; the
+// last may take as long as the system tries. An address without a host (":80") is this machine.
+// Honours the current Context; a dial that loses the race against it closes its descriptor.
+// Parks the calling G; a look-up blocks an M under a hint, and goes on unheard when the Context
+// ends first.
+// Errors: ECONNREFUSED and the like of the last address tried, not_found, invalid, canceled,
+// timed_out.
+[[nodiscard]] Result<std::unique_ptr<TcpConn>> dial_tcp(const SocketAddress& address);
+[[nodiscard]] Result<std::unique_ptr<TcpConn>> dial_tcp(std::string_view address);
+
+}  // namespace treadle::net

@@ -1,0 +1,39 @@
+// What every connection does alike.
+#include <treadle/net/conn.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include <treadle/net/file.h>
+
+namespace treadle::net {
+
+WriteResult Conn::write_all(std::span<const std::byte> bytes) {
+  // The kernel only reads through an iovec; its type has no const for historical reasons.
+  const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  return write_all(std::span(&part, 1));
+}
+
+WriteResult Conn::write_all(std::string_view text) {
+  return write_all(std::as_bytes(std::span(text)));
+}
+
+WriteResult Conn::send_file(const File& file, std::uint64_t offset, std::uint64_t count) {
+  // On the heap: a piece large enough to be worth a system call would commit that much stack.
+  constexpr std::size_t kPiece = 64 * 1024;
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::uint64_t>(count, kPiece)));
+  std::uint64_t sent = 0;
+  while (sent < count) {
+    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(count - sent, kPiece));
+    const auto got = file.read_at(std::span(buffer).first(want), offset + sent);
+    if (!got) return {static_cast<std::size_t>(sent), got.error()};
+    if (*got == 0) break;  // the file ends here
+    const WriteResult wrote = write_all(std::span<const std::byte>(buffer).first(*got));
+    sent += wrote.written;
+    if (!wrote) return {static_cast<std::size_t>(sent), wrote.error};
+  }
+  return {static_cast<std::size_t>(sent), {}};
+}
+
+}  // namespace treadle::net

@@ -1,0 +1,18 @@
+// Opening files below a directory and never outside.
+#pragma once
+
+#include <string>
+
+namespace treadle::net {
+
+// Both return a descriptor, or -errno, and block the calling thread as open(2) does.
+// `relative` holds no zero byte.
+
+// By openat2(2), which resolves the whole path in the kernel. -ENOSYS where it is lacking.
+int open_beneath_at_once(int directory, const std::string& relative) noexcept;
+
+// One segment at a time, following no symbolic link and no "..": for kernels and sandboxes without
+// openat2. What is a link, or "..", gives -ELOOP or -EXDEV.
+int open_beneath_by_segments(int directory, const std::string& relative);
+
+}  // namespace treadle::net

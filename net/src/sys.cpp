@@ -1,0 +1,158 @@
+// System calls with their errno.
+#include "sys.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <limits>
+
+namespace treadle::net::sys {
+namespace {
+
+constexpr std::size_t kMaxParts = 1024;  // IOV_MAX on Linux
+constexpr std::uint64_t kLastOffset = std::numeric_limits<off_t>::max();
+
+template <class T>
+T or_errno(T result) noexcept {
+  return result < 0 ? static_cast<T>(-errno) : result;
+}
+
+ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
+  if (count == 1) return or_errno(::send(fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL));
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(parts);  // only read from
+  message.msg_iovlen = count;
+  return or_errno(::sendmsg(fd, &message, MSG_NOSIGNAL));
+}
+
+}  // namespace
+
+[[gnu::noinline]] ssize_t receive(int fd, std::span<std::byte> into) noexcept {
+  return or_errno(::recv(fd, into.data(), into.size(), 0));
+}
+
+[[gnu::noinline]] ssize_t send(int fd, std::span<const iovec> parts, std::size_t offset) noexcept {
+  if (offset == 0) return send_parts(fd, parts.data(), std::min(parts.size(), kMaxParts));
+  // After a partial write only: a few parts suffice, the socket's buffer is about full.
+  std::array<iovec, 16> rest;
+  const std::size_t count = std::min(parts.size(), rest.size());
+  std::copy_n(parts.begin(), count, rest.begin());
+  rest[0].iov_base = static_cast<std::byte*>(rest[0].iov_base) + offset;
+  rest[0].iov_len -= offset;
+  return send_parts(fd, rest.data(), count);
+}
+
+[[gnu::noinline]] ssize_t read_at(int fd, std::span<std::byte> into,
+                                  std::uint64_t offset) noexcept {
+  if (offset > kLastOffset) return -EINVAL;
+  return or_errno(::pread(fd, into.data(), into.size(), static_cast<off_t>(offset)));
+}
+
+// There is no MSG_NOSIGNAL for sendfile: the runtime ignores SIGPIPE.
+[[gnu::noinline]] ssize_t send_file(int to, int from, std::uint64_t offset,
+                                    std::size_t count) noexcept {
+  if (offset > kLastOffset) return -EINVAL;
+  auto at = static_cast<off_t>(offset);
+  return or_errno(::sendfile(to, from, &at, count));
+}
+
+[[gnu::noinline]] bool readable(int fd) noexcept {
+  pollfd p{fd, POLLIN, 0};
+  return ::poll(&p, 1, 0) != 0;
+}
+
+[[gnu::noinline]] Accepted accept(int listener) noexcept {
+  sockaddr_storage remote;
+  socklen_t length = sizeof remote;
+  auto* address = reinterpret_cast<sockaddr*>(&remote);
+  const int fd = or_errno(::accept4(listener, address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (fd < 0) return {fd, {}};
+  return {fd, SocketAddress::from_native(address, length)};
+}
+
+[[gnu::noinline]] int connect(int fd, const SocketAddress& to) noexcept {
+  return or_errno(::connect(fd, to.native(), to.native_size()));
+}
+
+[[gnu::noinline]] int take_socket_error(int fd) noexcept {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
+}
+
+[[gnu::noinline]] SocketAddress local_address(int fd) noexcept {
+  sockaddr_storage address;
+  socklen_t length = sizeof address;
+  auto* native = reinterpret_cast<sockaddr*>(&address);
+  if (::getsockname(fd, native, &length) < 0) return {};
+  return SocketAddress::from_native(native, length);
+}
+
+[[gnu::noinline]] SocketAddress peer_address(int fd) noexcept {
+  sockaddr_storage address;
+  socklen_t length = sizeof address;
+  auto* native = reinterpret_cast<sockaddr*>(&address);
+  if (::getpeername(fd, native, &length) < 0) return {};
+  return SocketAddress::from_native(native, length);
+}
+
+[[gnu::noinline]] int open(const std::string& path, int flags) noexcept {
+  return or_errno(::open(path.c_str(), flags));
+}
+
+[[gnu::noinline]] int stat(int fd, struct stat& out) noexcept {
+  return or_errno(::fstat(fd, &out));
+}
+
+[[gnu::noinline]] int bind_and_listen(int fd, const SocketAddress& address, int backlog) noexcept {
+  if (::bind(fd, address.native(), address.native_size()) < 0) return -errno;
+  return or_errno(::listen(fd, backlog));
+}
+
+[[gnu::noinline]] int stream_socket(int family) noexcept {
+  return or_errno(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+[[gnu::noinline]] int shutdown_write(int fd) noexcept { return or_errno(::shutdown(fd, SHUT_WR)); }
+
+[[gnu::noinline]] Result<void> set_option(int fd, int level, int name, int value) {
+  if (::setsockopt(fd, level, name, &value, sizeof value) < 0) return fail_errno(errno);
+  return {};
+}
+
+Result<void> set_tcp_options(int fd) {
+  constexpr int kKeepAliveSeconds = 15;
+  struct Option {
+    int level, name, value;
+  };
+  constexpr Option kOptions[] = {
+      {IPPROTO_TCP, TCP_NODELAY, 1},
+      {SOL_SOCKET, SO_OOBINLINE, 1},
+      {SOL_SOCKET, SO_KEEPALIVE, 1},
+      {IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveSeconds},
+      {IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveSeconds},
+  };
+  for (const Option& o : kOptions)
+    if (auto r = set_option(fd, o.level, o.name, o.value); !r) return r;
+  return {};
+}
+
+[[gnu::noinline]] bool is_tcp(int fd) noexcept {
+  int protocol = 0;
+  socklen_t length = sizeof protocol;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+         protocol == IPPROTO_TCP;
+}
+
+UniqueFd::~UniqueFd() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+}  // namespace treadle::net::sys

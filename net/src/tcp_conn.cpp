@@ -1,0 +1,188 @@
+// A TCP connection on the netpoller.
+//
+// Every call that can wait follows the pattern of poll_desc.h: prepare (clears "ready"), the system
+// call, and after EAGAIN a wait. An edge that arrives after the prepare leaves "ready" set, so that
+// the wait returns at once.
+//
+// The short-read shortcut. A read that returned less than was asked for has emptied the socket's
+// buffer, so the next read would only learn EAGAIN; it waits first and saves the call. `drained_`
+// says so. Why no byte and no end of stream is slept over:
+//
+//   Let R be the short read, and X something that the next read must report: data, FIN, an error.
+//   X reached the socket after the kernel looked at the buffer in R, or R left it there.
+//   1. X came after R's look. R comes after its prepare, hence so does X's edge; nobody clears
+//      "ready" between that prepare and our wait, which therefore finds it set, or is woken.
+//      (A clear *after* the read would wipe out exactly this edge.)
+//   2. R left X there although it returned short. On TCP that happens with
+//      - FIN and errors, which a read that moved data does not report. The edge that carried X
+//        says RDHUP, HUP or ERR. Either the poller reports it after R's prepare, and case 1 holds,
+//        or before. Then hints() shows it, for good: the poller stores the hints before it sets
+//        "ready", and the prepare that cleared that "ready" has seen them.
+//        Data and FIN of one segment make one edge: without the hint the FIN were lost.
+//      - data behind an urgent mark. A read stops at the mark, with SO_OOBINLINE too, although
+//        more is there. While the mark is unread every edge says PRI, so the same two cases hold.
+//   Sockets other than TCP, for which none of this was checked, always read to EAGAIN.
+//   A buffer whose tail is not mapped makes a short read too; such a caller is wrong anyway.
+//
+// wait_while_drained() looks at the hints before it waits. A hint that comes in between is stored
+// with an edge that sets "ready", which ends the wait. It resets drained_ before it waits, so that
+// whatever ends the wait (a deadline, a cancelled Context, a spurious edge), the read after it asks
+// the kernel.
+#include <treadle/net/tcp.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <treadle/blocking.h>
+#include <treadle/net/file.h>
+
+#include "sys.h"
+
+namespace treadle::net {
+
+using detail::Pollable;
+using detail::PollMode;
+
+namespace {
+
+// A piece of sendfile: large enough to make the call's cost vanish, small enough that close() and
+// deadlines are seen between pieces when the disk or the peer's network is slow.
+constexpr std::uint64_t kSendFilePiece = 512 * 1024;
+
+WriteResult stopped(std::size_t written, std::error_code error) noexcept {
+  return {written, error};
+}
+
+std::error_code system_error(ssize_t negative_errno) noexcept {
+  return {static_cast<int>(-negative_errno), std::system_category()};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TcpConn>> TcpConn::adopt(int fd, const SocketAddress& remote) {
+  sys::UniqueFd owned(fd);
+  const Kind kind = sys::is_tcp(fd) ? Kind::tcp : Kind::other_stream;
+  if (kind == Kind::tcp) {
+    if (auto r = sys::set_tcp_options(fd); !r) return fail(r.error());
+  }
+  auto pd = Pollable::open(owned.release());
+  if (!pd) return fail(pd.error());
+  return std::unique_ptr<TcpConn>(new TcpConn(std::move(*pd), remote, kind));
+}
+
+TcpConn::~TcpConn() = default;
+
+Result<void> TcpConn::wait_while_drained() {
+  if (!drained_) return {};
+  drained_ = false;
+  const detail::PollHints seen = pd_.hints();
+  if (seen.peer_closed || seen.urgent) return {};
+  return pd_.wait(PollMode::read);
+}
+
+Result<std::size_t> TcpConn::read(std::span<std::byte> into) {
+  if (into.empty()) return 0;
+  const Pollable::Use use(pd_);
+  if (!use.ok()) return fail(Errc::closed);
+  if (auto r = wait_while_drained(); !r) return fail(r.error());
+  for (;;) {
+    if (auto r = pd_.prepare(PollMode::read); !r) return fail(r.error());
+    const ssize_t n = sys::receive(pd_.fd(), into);
+    if (n >= 0) {
+      const auto got = static_cast<std::size_t>(n);
+      drained_ = kind_ == Kind::tcp && got > 0 && got < into.size();
+      return got;
+    }
+    if (n == -EINTR) continue;
+    if (n != -EAGAIN) return fail(system_error(n));
+    if (auto r = pd_.wait(PollMode::read); !r) return fail(r.error());
+  }
+}
+
+Result<void> TcpConn::wait_readable() {
+  const Pollable::Use use(pd_);
+  if (!use.ok()) return fail(Errc::closed);
+  if (drained_) return wait_while_drained();
+  for (;;) {
+    if (auto r = pd_.prepare(PollMode::read); !r) return r;
+    if (sys::readable(pd_.fd())) return {};
+    if (auto r = pd_.wait(PollMode::read); !r) return r;
+  }
+}
+
+WriteResult TcpConn::write_all(std::span<const iovec> parts) {
+  const Pollable::Use use(pd_);
+  if (!use.ok()) return stopped(0, Errc::closed);
+  std::size_t written = 0;
+  std::size_t offset = 0;  // bytes of parts[0] that are sent
+  for (;;) {
+    while (!parts.empty() && parts[0].iov_len <= offset) {
+      offset -= parts[0].iov_len;
+      parts = parts.subspan(1);
+    }
+    if (parts.empty()) return {written, {}};
+    if (auto r = pd_.prepare(PollMode::write); !r) return stopped(written, r.error());
+    const ssize_t n = sys::send(pd_.fd(), parts, offset);
+    if (n >= 0) {
+      written += static_cast<std::size_t>(n);
+      offset += static_cast<std::size_t>(n);
+    } else if (n == -EAGAIN) {
+      if (auto r = pd_.wait(PollMode::write); !r) return stopped(written, r.error());
+    } else if (n != -EINTR) {
+      return stopped(written, system_error(n));
+    }
+  }
+}
+
+WriteResult TcpConn::send_file(const File& file, std::uint64_t offset, std::uint64_t count) {
+  const Pollable::Use use(pd_);
+  if (!use.ok()) return stopped(0, Errc::closed);
+  std::uint64_t sent = 0;
+  while (sent < count) {
+    if (auto r = pd_.prepare(PollMode::write); !r) return stopped(sent, r.error());
+    const auto piece = static_cast<std::size_t>(std::min(count - sent, kSendFilePiece));
+    // It may wait for the disk, never for the socket.
+    const ssize_t n =
+        blocking([&] { return sys::send_file(pd_.fd(), file.fd(), offset + sent, piece); });
+    if (n > 0) {
+      sent += static_cast<std::uint64_t>(n);
+    } else if (n == 0) {
+      break;  // the file ends here
+    } else if (n == -EAGAIN) {
+      if (auto r = pd_.wait(PollMode::write); !r) return stopped(sent, r.error());
+    } else if (n == -EINVAL || n == -ENOSYS) {
+      // Not every file can be spliced (some of /proc, some of FUSE): read and write the rest.
+      const WriteResult rest = Conn::send_file(file, offset + sent, count - sent);
+      return {sent + rest.written, rest.error};
+    } else if (n != -EINTR) {
+      return stopped(sent, system_error(n));
+    }
+  }
+  return {sent, {}};
+}
+
+void TcpConn::set_read_deadline(Deadline d) { pd_.set_deadline(PollMode::read, d); }
+
+void TcpConn::set_write_deadline(Deadline d) { pd_.set_deadline(PollMode::write, d); }
+
+void TcpConn::ignore_context() { pd_.ignore_context(); }
+
+Result<void> TcpConn::shutdown_write() {
+  const Pollable::Use use(pd_);
+  if (!use.ok()) return fail(Errc::closed);
+  if (const int r = sys::shutdown_write(pd_.fd()); r < 0) return fail_errno(-r);
+  return {};
+}
+
+void TcpConn::close() noexcept { pd_.close(); }
+
+bool TcpConn::peer_closed() const noexcept { return pd_.hints().peer_closed; }
+
+SocketAddress TcpConn::local_address() const {
+  const Pollable::Use use(pd_);
+  return use.ok() ? sys::local_address(pd_.fd()) : SocketAddress();
+}
+
+SocketAddress TcpConn::remote_address() const { return remote_; }
+
+}  // namespace treadle::net

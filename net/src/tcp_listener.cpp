@@ -1,0 +1,227 @@
+// A listening TCP socket on the netpoller.
+//
+// The registration is edge-triggered, so accept() must not wait while connections are queued: one
+// edge may stand for many of them. It therefore always looks before it waits, by the pattern of
+// poll_desc.h. It looks with poll(2), since accept4 on an empty queue costs 3 us (it makes a socket
+// first) and poll a tenth of that; after a wait, when something is there almost for sure, it
+// accepts at once. No connection is lost: a wait follows only a look, by poll or by EAGAIN, that
+// came after the prepare and found nothing.
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <mutex>
+#include <optional>
+
+#include <treadle/log.h>
+#include <treadle/net/tcp.h>
+
+#include "sys.h"
+
+namespace treadle::net {
+
+using detail::Pollable;
+using detail::PollMode;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr milliseconds kFirstPause{5};
+constexpr milliseconds kLongestPause{1000};
+constexpr milliseconds kLogInterval{1000};
+
+// Errors of one connection that is gone again, or that the network reported for it (accept(2)
+// passes those on): the next one may be fine. Each consumes a connection, so this cannot spin.
+bool concerns_one_connection(int error) noexcept {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:  // refused by a firewall
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH: return true;
+    default: return false;
+  }
+}
+
+// What is short may be there again in a moment.
+bool is_shortage(const std::error_code& error) noexcept {
+  if (error.category() != std::system_category()) return false;
+  switch (error.value()) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC: return true;  // the last: the limit of epoll watches
+    default: return false;
+  }
+}
+
+}  // namespace
+
+struct TcpListener::Impl {
+  Impl(Pollable p, const SocketAddress& a) noexcept : pd(std::move(p)), address(a) {}
+
+  Pollable pd;
+  const SocketAddress address;
+
+  // Used by accept() only.
+  milliseconds pause = kFirstPause;
+  TimePoint last_log{};  // the clock's zero: never
+
+  std::mutex mutex;  // guards:
+  bool closed = false;
+  std::optional<CancelFunc> end_pause;  // set while accept() pauses
+
+  void wait_out(const std::error_code& shortage);
+  void close() noexcept;
+};
+
+// Sleeps for the pause, which ends early when the listener is closed or the caller's Context ends.
+// What ended it does not matter here: the next prepare() reports it.
+void TcpListener::Impl::wait_out(const std::error_code& shortage) {
+  const TimePoint now = Clock::now();
+  if (last_log == TimePoint{} || now - last_log >= kLogInterval) {
+    last_log = now;
+    log::warn("accept on {}: {}; trying again in {} ms", address.to_string(), shortage.message(),
+              pause.count());
+  }
+  const CancelableContext until_closed = with_cancel(current_context());
+  {
+    const std::lock_guard lock(mutex);
+    if (closed) return;
+    end_pause = until_closed.cancel;
+  }
+  {
+    const ContextScope scope(until_closed.context);
+    (void)sleep(pause);
+  }
+  pause = std::min(pause * 2, kLongestPause);
+  const std::lock_guard lock(mutex);
+  end_pause.reset();
+}
+
+void TcpListener::Impl::close() noexcept {
+  pd.close();
+  std::optional<CancelFunc> wake;
+  {
+    const std::lock_guard lock(mutex);
+    closed = true;
+    wake = std::exchange(end_pause, std::nullopt);
+  }
+  if (wake) (*wake)();
+}
+
+TcpListener::TcpListener(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+TcpListener::TcpListener(TcpListener&&) noexcept = default;
+TcpListener& TcpListener::operator=(TcpListener&&) noexcept = default;
+TcpListener::~TcpListener() = default;
+
+// One connection, or nullptr when none is there.
+Result<std::unique_ptr<TcpConn>> TcpListener::attempt(Known known) {
+  const Pollable::Use use(impl_->pd);
+  if (!use.ok()) return fail(Errc::closed);
+  const int listener = impl_->pd.fd();
+  for (;;) {
+    if (auto r = impl_->pd.prepare(PollMode::read); !r) return fail(r.error());
+    if (known == Known::nothing && !sys::readable(listener)) return nullptr;
+    const sys::Accepted got = sys::accept(listener);
+    if (got.fd >= 0) {
+      auto pd = Pollable::open(got.fd);
+      if (!pd) return fail(pd.error());
+      return std::unique_ptr<TcpConn>(new TcpConn(std::move(*pd), got.remote, TcpConn::Kind::tcp));
+    }
+    if (got.fd == -EAGAIN) return nullptr;
+    if (!concerns_one_connection(-got.fd)) return fail_errno(-got.fd);
+  }
+}
+
+Result<std::unique_ptr<TcpConn>> TcpListener::accept() {
+  Known known = Known::nothing;
+  for (;;) {
+    auto conn = attempt(known);
+    if (conn && *conn) {
+      impl_->pause = kFirstPause;
+      return conn;
+    }
+    known = Known::nothing;
+    if (conn) {
+      if (auto r = impl_->pd.wait(PollMode::read); !r) return fail(r.error());
+      known = Known::readable;
+    } else if (is_shortage(conn.error())) {
+      impl_->wait_out(conn.error());
+    } else {
+      return conn;
+    }
+  }
+}
+
+Result<std::unique_ptr<TcpConn>> TcpListener::try_accept() { return attempt(Known::nothing); }
+
+void TcpListener::close() noexcept {
+  if (impl_) impl_->close();
+}
+
+SocketAddress TcpListener::address() const { return impl_->address; }
+
+namespace {
+
+bool is_ipv6_wildcard(const SocketAddress& a) noexcept {
+  return a.family() == AF_INET6 &&
+         IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(a.native())->sin6_addr);
+}
+
+SocketAddress ipv4_wildcard(std::uint16_t port) noexcept {
+  sockaddr_in in{};
+  in.sin_family = AF_INET;
+  in.sin_port = htons(port);
+  return SocketAddress::from_native(reinterpret_cast<const sockaddr*>(&in), sizeof in);
+}
+
+// A bound and listening socket.
+Result<sys::UniqueFd> bind_and_listen(const SocketAddress& address, const ListenOptions& options) {
+  sys::UniqueFd fd(sys::stream_socket(address.family()));
+  if (fd.get() < 0) return fail_errno(-fd.release());
+  // Without SO_REUSEADDR a server could not start again while its old connections are in TIME_WAIT.
+  if (auto r = sys::set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1); !r) return fail(r.error());
+  if (options.reuse_port)
+    if (auto r = sys::set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1); !r) return fail(r.error());
+  if (is_ipv6_wildcard(address))
+    if (auto r = sys::set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0); !r)
+      return fail(r.error());
+  if (auto r = sys::set_tcp_options(fd.get()); !r) return fail(r.error());
+  if (const int r = sys::bind_and_listen(fd.get(), address, options.backlog); r < 0)
+    return fail_errno(-r);
+  return fd;
+}
+
+}  // namespace
+
+Result<TcpListener> listen_tcp(const SocketAddress& address, const ListenOptions& options) {
+  if (address.family() != AF_INET && address.family() != AF_INET6) return fail(Errc::invalid);
+  auto fd = bind_and_listen(address, options);
+  // A system without IPv6 still has every address it can have.
+  if (!fd && is_ipv6_wildcard(address) &&
+      (fd.error() == std::errc::address_family_not_supported ||
+       fd.error() == std::errc::address_not_available))
+    fd = bind_and_listen(ipv4_wildcard(address.port()), options);
+  if (!fd) return fail(fd.error());
+  const SocketAddress local = sys::local_address(fd->get());
+  // Only now: a socket that does not listen yet polls as hung up.
+  auto pd = Pollable::open(fd->release());
+  if (!pd) return fail(pd.error());
+  return TcpListener(std::make_unique<TcpListener::Impl>(std::move(*pd), local));
+}
+
+Result<TcpListener> listen_tcp(std::string_view address, const ListenOptions& options) {
+  const auto parsed = SocketAddress::parse(address);
+  if (!parsed) return fail(parsed.error());
+  return listen_tcp(*parsed, options);
+}
+
+}  // namespace treadle::net

@@ -1,0 +1,186 @@
+// The apps' command lines, configuration files, starts and ends.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "e2e/app.h"
+
+namespace treadle::test {
+namespace {
+
+void expect_one_line(const Finished& run) {
+  EXPECT_EQ(std::ranges::count(run.output, '\n'), 1) << run.output;
+  EXPECT_TRUE(run.output.ends_with('\n')) << run.output;
+}
+
+// One line, "<app>: ...because...", and exit code 2.
+void expect_usage_error(const Finished& run, std::string_view app, std::string_view because) {
+  EXPECT_EQ(run.exit_code, 2);
+  expect_one_line(run);
+  EXPECT_TRUE(run.output.starts_with(fmt::format("{}: ", app))) << run.output;
+  EXPECT_NE(run.output.find(because), std::string::npos) << run.output;
+}
+
+void expect_refused(std::string_view app, std::vector<std::string> flags,
+                    std::string_view because) {
+  SCOPED_TRACE(fmt::format("{} {}", app, fmt::join(flags, " ")));
+  expect_usage_error(run_app(app, std::move(flags)), app, because);
+}
+
+// Runs treadle-demo with `config` and expects "<file>:<line>: ...<because>...".
+void expect_config_refused(std::string_view config, int line, std::string_view because) {
+  SCOPED_TRACE(config);
+  TemporaryFile file(config);
+  Finished run = run_app("treadle-demo", {"--config", file.path()});
+  expect_usage_error(run, "treadle-demo", because);
+  EXPECT_NE(run.output.find(fmt::format("{}:{}: ", file.path(), line)), std::string::npos)
+      << run.output;
+}
+
+TEST(AppsFlags, HelpNamesEveryFlagAndEndsWithZero) {
+  for (std::string_view app : kApps) {
+    SCOPED_TRACE(app);
+    Finished run = run_app(app, {"--help"});
+    EXPECT_EQ(run.exit_code, 0);
+    for (std::string_view flag : {"--listen ADDR:PORT", "--procs N", "--config FILE", "--help",
+                                  "--version", "127.0.0.1:8080"})
+      EXPECT_NE(run.output.find(flag), std::string::npos) << flag << " is not in\n" << run.output;
+  }
+}
+
+TEST(AppsFlags, VersionIsOneLineAndEndsWithZero) {
+  for (std::string_view app : kApps) {
+    Finished run = run_app(app, {"--version"});
+    EXPECT_EQ(run.exit_code, 0);
+    EXPECT_TRUE(run.output.starts_with(fmt::format("{} ", app))) << run.output;
+    EXPECT_EQ(std::ranges::count(run.output, '\n'), 1) << run.output;
+  }
+}
+
+TEST(AppsFlags, BadFlagIsOneLineAndExitCodeTwo) {
+  for (std::string_view app : kApps) {
+    expect_refused(app, {"--bogus"}, "--bogus");
+    expect_refused(app, {"stray"}, "stray");
+    expect_refused(app, {"--listen"}, "needs a value");
+    expect_refused(app, {"--listen", "localhost"}, "ADDR:PORT");
+    expect_refused(app, {"--listen", "127.0.0.1:65536"}, "ADDR:PORT");
+    expect_refused(app, {"--procs", "-1"}, "from 0 to 1024");
+    expect_refused(app, {"--procs", "two"}, "from 0 to 1024");
+    expect_refused(app, {"--config", "/nonexistent.toml"}, "No such file");
+  }
+  expect_refused("treadle-files", {"--root", "/nonexistent"}, "No such file");
+  expect_refused("treadle-demo", {"--root", "/etc/passwd"}, "Not a directory");
+  expect_refused("treadle-echo", {"--root", "/"}, "--root");
+}
+
+TEST(AppsFlags, BadMaxprocsOfTheEnvironmentIsOneLineAndExitCodeTwo) {
+  for (std::string_view app : kApps)
+    for (const char* bad : {"0", "-1", "1025", "many"})
+      expect_usage_error(run_app(app, {}, {fmt::format("TREADLE_MAXPROCS={}", bad)}), app,
+                         "TREADLE_MAXPROCS");
+}
+
+TEST(AppsConfig, BadLineIsNamedWithItsFile) {
+  expect_config_refused("procs = 1\n\nporcs = 2\n", 3, "is \"procs\" meant?");
+  expect_config_refused("procs = 0\nprocs = 1\n", 2, "procs");
+  expect_config_refused("procs = 1.5\n", 1, "whole number");
+  expect_config_refused("listen = \"nowhere\"\n", 1, "ADDR:PORT");
+  expect_config_refused("[server]\nidle_timeout = 30\n", 2, "needs a duration");
+  expect_config_refused("[server]\nidle_timeout = \"-1s\"\n", 2, "needs a duration");
+  expect_config_refused("[server]\nmax_head = \"much\"\n", 2, "needs a size");
+  expect_config_refused("[server]\nmax_head = 0\n", 2, "at least");
+  expect_config_refused("idle_timeout = \"5s\"\n", 1, "is \"server.idle_timeout\" meant?");
+  expect_config_refused("# a comment\nprocs 1\n", 2, "");
+}
+
+TEST(AppsConfig, EveryKeyOfTheSamplesIsKnown) {
+  const char* source = std::getenv("TREADLE_SOURCE_DIR");
+  ASSERT_NE(source, nullptr);
+  for (std::string_view app : kApps) {
+    std::string sample = fmt::format("{}/config/{}.toml", source, app);
+    ASSERT_EQ(::access(sample.c_str(), R_OK), 0) << sample;
+    // The address the sample gives is overridden, the root is not: both must be usable.
+    App running(app, {"--config", sample});
+    EXPECT_NE(running.port(), 0);
+    EXPECT_EQ(running.stop(SIGTERM), 0);
+  }
+}
+
+TEST(AppsConfig, FlagWinsOverFileAndFileOverDefault) {
+  TemporaryFile file("procs = 3\n");
+  App from_file("treadle-demo", {"--config", file.path()});
+  EXPECT_NE(from_file.get("/json").body.find("\"procs\":3"), std::string::npos);
+  App from_flag("treadle-demo", {"--config", file.path(), "--procs", "2"});
+  EXPECT_NE(from_flag.get("/json").body.find("\"procs\":2"), std::string::npos);
+}
+
+TEST(AppsPort, BusyPortIsOneLineAndExitCodeOne) {
+  App first("treadle-hello");
+  ASSERT_NE(first.port(), 0);
+  for (std::string_view app : kApps) {
+    SCOPED_TRACE(app);
+    std::string address = fmt::format("127.0.0.1:{}", first.port());
+    Finished second = run_app(app, {"--listen", address});
+    EXPECT_EQ(second.exit_code, 1);
+    expect_one_line(second);
+    EXPECT_NE(second.output.find(address), std::string::npos) << second.output;
+    EXPECT_NE(second.output.find("in use"), std::string::npos) << second.output;
+  }
+}
+
+TEST(AppsSignals, TermAndIntEndWithZero) {
+  for (std::string_view app : kApps) {
+    SCOPED_TRACE(app);
+    for (int signal : {SIGTERM, SIGINT}) {
+      App running(app);
+      ASSERT_NE(running.port(), 0);
+      EXPECT_EQ(running.stop(signal), 0) << running.process().output();
+    }
+  }
+}
+
+TEST(AppsEcho, SendsBackWhatComesUntilTheStreamEnds) {
+  App echo("treadle-echo");
+  RawClient client(echo.port());
+  ASSERT_TRUE(client.send("warp"));
+  EXPECT_EQ(client.read_exactly(4), "warp");
+  ASSERT_TRUE(client.send("weft"));
+  client.shutdown_write();
+  EXPECT_EQ(client.read_until_close(), "weft");
+}
+
+TEST(AppsEcho, OpenConnectionDoesNotKeepItFromEnding) {
+  App echo("treadle-echo");
+  RawClient client(echo.port());
+  ASSERT_TRUE(client.send("x"));
+  EXPECT_EQ(client.read_exactly(1), "x");
+  echo.process().signal(SIGTERM);
+  EXPECT_TRUE(client.closed_by_peer());
+  EXPECT_EQ(echo.process().wait(), 0);
+}
+
+TEST(AppsHello, GreetsByName) {
+  App hello("treadle-hello");
+  EXPECT_EQ(hello.get("/hello").body, "Hello, World!");
+  EXPECT_EQ(hello.get("/hello/Ada").body, "Hello, Ada!\n");
+  EXPECT_EQ(hello.get("/goodbye").status, 404);
+}
+
+TEST(AppsFiles, ServesItsRootAndNothingElse) {
+  TemporaryFile file("some content");
+  std::string directory = file.path().substr(0, file.path().rfind('/'));
+  std::string name = file.path().substr(directory.size());
+  App files("treadle-files", {"--root", directory});
+  RawResponse whole = files.get(name);
+  EXPECT_EQ(whole.status, 200);
+  EXPECT_EQ(whole.body, "some content");
+  EXPECT_EQ(files.get("/no-such-file").status, 404);
+  EXPECT_NE(files.get("/../etc/passwd").status, 200);
+  EXPECT_NE(files.get("/%2e%2e/etc/passwd").status, 200);
+}
+
+}  // namespace
+}  // namespace treadle::test

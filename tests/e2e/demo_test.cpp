@@ -1,0 +1,125 @@
+// treadle-demo's endpoints, asked as a client does.
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <vector>
+
+#include "e2e/app.h"
+
+namespace treadle::test {
+namespace {
+
+using std::chrono::steady_clock;
+
+class DemoEndpoints : public testing::Test {
+ protected:
+  App demo_{"treadle-demo"};
+};
+
+TEST_F(DemoEndpoints, RootIsTheTourPage) {
+  RawResponse page = demo_.get("/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.header("Content-Type"), "text/html; charset=utf-8");
+  EXPECT_TRUE(page.body.starts_with("<!doctype html>"));
+  for (std::string_view path : {"/hello", "/json", "/echo", "/slow", "/spin", "/sleep", "/files"})
+    EXPECT_NE(page.body.find(path), std::string::npos) << path;
+  EXPECT_EQ(page.body.find("https://"), std::string::npos)
+      << "the page loads nothing from elsewhere";
+}
+
+TEST_F(DemoEndpoints, HelloIsPlainText) {
+  RawResponse hello = demo_.get("/hello");
+  EXPECT_EQ(hello.status, 200);
+  EXPECT_EQ(hello.body, "Hello, World!");
+  EXPECT_TRUE(hello.header("Content-Type").value_or("").starts_with("text/plain"));
+}
+
+TEST_F(DemoEndpoints, JsonIsAnObject) {
+  RawResponse json = demo_.get("/json");
+  EXPECT_EQ(json.status, 200);
+  EXPECT_EQ(json.header("Content-Type"), "application/json");
+  EXPECT_TRUE(json.body.starts_with("{\"message\":\"Hello, World!\"")) << json.body;
+  EXPECT_TRUE(json.body.ends_with("}\n")) << json.body;
+}
+
+TEST_F(DemoEndpoints, EchoSendsTheBodyBack) {
+  std::string body(1 << 20, '\0');
+  for (std::size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(i * 7 + i / 251);
+  RawResponse echo = demo_.request("POST", "/echo", body);
+  EXPECT_EQ(echo.status, 200);
+  EXPECT_TRUE(echo.body == body) << echo.body.size() << " bytes";
+  EXPECT_EQ(demo_.get("/echo").status, 405);
+}
+
+TEST_F(DemoEndpoints, EchoAnswersWhileTheBodyStillComes) {
+  RawClient client(demo_.port());
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwarp\r\n");
+  client.read_until("\r\n\r\n");
+  client.read_until("warp");
+  client.send("4\r\nweft\r\n0\r\n\r\n");
+  EXPECT_TRUE(client.read_until("0\r\n\r\n").find("weft") != std::string::npos);
+}
+
+TEST_F(DemoEndpoints, WaitsLastAsLongAsAsked) {
+  for (std::string_view path : {"/slow", "/spin", "/sleep"}) {
+    SCOPED_TRACE(path);
+    auto begin = steady_clock::now();
+    EXPECT_EQ(demo_.get(fmt::format("{}?ms=30", path)).status, 200);
+    EXPECT_GE(steady_clock::now() - begin, std::chrono::milliseconds(30));
+    EXPECT_EQ(demo_.get(fmt::format("{}?ms=0", path)).status, 200);
+  }
+}
+
+TEST_F(DemoEndpoints, BadMillisecondsAreRefusedWithTheReason) {
+  for (std::string_view path : {"/slow", "/spin", "/sleep"}) {
+    for (std::string_view query :
+         {"", "?ms=", "?ms=60001", "?ms=-1", "?ms=ten", "?ms=1.5", "?ms=99999999999999999999",
+          "?ms=10ms", "?ms=+10", "?ms=%2010", "?sec=1"}) {
+      RawResponse refused = demo_.get(fmt::format("{}{}", path, query));
+      EXPECT_EQ(refused.status, 400) << path << query;
+      EXPECT_NE(refused.body.find("from 0 to 60000"), std::string::npos) << refused.body;
+    }
+  }
+}
+
+TEST_F(DemoEndpoints, UnknownPathIs404) { EXPECT_EQ(demo_.get("/nowhere").status, 404); }
+
+// With one P, goroutines that hold on to their threads must not delay the others: the requests to
+// /hello below are answered before any of the hogs is done.
+class DemoHogs : public testing::TestWithParam<std::string> {};
+
+TEST_P(DemoHogs, LeaveHelloAnswering) {
+  App demo("treadle-demo", {"--procs", "1"});
+  std::vector<RawClient> hogs;
+  for (int i = 0; i < 4; ++i) {
+    hogs.emplace_back(demo.port());
+    ASSERT_TRUE(hogs.back().send("GET " + GetParam() + " HTTP/1.1\r\nHost: x\r\n\r\n"));
+  }
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(demo.get("/hello").body, "Hello, World!");
+  for (RawClient& hog : hogs) {
+    EXPECT_TRUE(hog.silent_for(std::chrono::milliseconds(0))) << "the hogs ended first";
+    EXPECT_EQ(hog.read_response().status, 200);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(DemoEach, DemoHogs,
+                         testing::Values("/slow?ms=3000", "/spin?ms=3000", "/sleep?ms=3000"));
+
+TEST(DemoShutdown, TermAnswersRequestsUnderWay) {
+  App demo("treadle-demo");
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back(demo.port());
+    ASSERT_TRUE(clients.back().send("GET /slow?ms=500 HTTP/1.1\r\nHost: x\r\n\r\n"));
+  }
+  // A request behind them was answered, so theirs have been read too.
+  EXPECT_EQ(demo.get("/hello").status, 200);
+  demo.process().signal(SIGTERM);
+  for (RawClient& client : clients) EXPECT_EQ(client.read_response().status, 200);
+  EXPECT_EQ(demo.process().wait(), 0);
+}
+
+}  // namespace
+}  // namespace treadle::test

@@ -1,0 +1,193 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <treadle/net/file.h>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "net/net_fixture.h"
+#include "open_beneath.h"
+#include "support/goroutine.h"
+#include "support/temporary_tree.h"
+
+namespace treadle::net {
+namespace {
+
+using test::TemporaryTree;
+using test::writable;
+
+std::string contents(const File& file) {
+  std::string buffer(4096, '\0');
+  const auto n = file.read_at(writable(buffer), 0);
+  return n ? buffer.substr(0, *n) : "error: " + n.error().message();
+}
+
+TEST(FileOpen, ReadsAtOffsets) {
+  test::run([] {
+    const TemporaryTree tree;
+    tree.write("a.txt", "0123456789");
+    const auto file = File::open(tree.path("a.txt"));
+    ASSERT_TRUE(file);
+    std::string buffer(4, '\0');
+    EXPECT_EQ(*file->read_at(writable(buffer), 3), 4u);
+    EXPECT_EQ(buffer, "3456");
+    EXPECT_EQ(*file->read_at(writable(buffer), 8), 2u);
+    EXPECT_EQ(*file->read_at(writable(buffer), 10), 0u);
+    EXPECT_EQ(*file->read_at(writable(buffer), 1u << 30), 0u);
+    EXPECT_EQ(file->read_at(writable(buffer), ~0ull).error(), std::errc::invalid_argument);
+    EXPECT_EQ(file->stat()->st_size, 10);
+  });
+}
+
+TEST(FileOpen, MissingIsAnError) {
+  const TemporaryTree tree;
+  EXPECT_EQ(File::open(tree.path("none")).error(), std::errc::no_such_file_or_directory);
+  EXPECT_EQ(Directory::open(tree.path("none")).error(), std::errc::no_such_file_or_directory);
+  tree.write("a.txt", "x");
+  EXPECT_EQ(Directory::open(tree.path("a.txt")).error(), std::errc::not_a_directory);
+}
+
+TEST(FileOpen, FifoWithoutWriterDoesNotHang) {
+  test::run([] {
+    const TemporaryTree tree;
+    ASSERT_EQ(::mkfifo(tree.path("fifo").c_str(), 0600), 0);
+    const auto file = File::open(tree.path("fifo"));
+    ASSERT_TRUE(file);
+    EXPECT_TRUE(S_ISFIFO(file->stat()->st_mode));
+    const auto beneath = Directory::open(tree.path(""))->open_beneath("fifo");
+    EXPECT_TRUE(beneath);
+  });
+}
+
+TEST(FileValue, MovedFromIsEmptyAndClosesOnce) {
+  const TemporaryTree tree;
+  tree.write("a.txt", "x");
+  File a = *File::open(tree.path("a.txt"));
+  const int fd = a.fd();
+  File b = std::move(a);
+  EXPECT_FALSE(a);
+  EXPECT_EQ(b.fd(), fd);
+  b = File();
+  EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
+}
+
+// A tree with everything that might lead out.
+struct Trap {
+  TemporaryTree tree;
+  Trap() {
+    tree.write("secret", "secret");
+    tree.make_directory("root/sub/deep");
+    tree.write("root/a.txt", "a");
+    tree.write("root/sub/b.txt", "b");
+    tree.write("root/..hidden", "dots");
+    tree.link("root/to-file", "a.txt");
+    tree.link("root/to-sub", "sub");
+    tree.link("root/out", "../secret");
+    tree.link("root/out-absolute", tree.path("secret"));
+    tree.link("root/up", "..");
+    tree.link("root/sub/inside-up", "../a.txt");
+    tree.link("root/loop", "loop");
+    tree.link("root/proc", "/proc/self/root");
+  }
+  std::string root() const { return tree.path("root"); }
+};
+
+// Opens by the way under test and says what came: contents, "directory", or the error's name.
+using Open = int (*)(int directory, const std::string& relative);
+
+std::string outcome(Open open, const std::string& root, const std::string& relative) {
+  const int directory = ::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const int fd = open(directory, relative);
+  ::close(directory);
+  if (fd < 0) return ::strerrorname_np(-fd);
+  const File file(fd);
+  return S_ISDIR(file.stat()->st_mode) ? "directory" : contents(file);
+}
+
+int at_once(int directory, const std::string& relative) {
+  return open_beneath_at_once(directory, relative);
+}
+
+TEST(FileBeneath, BothWaysOpenWhatIsInside) {
+  const Trap trap;
+  for (const Open open : {&at_once, &open_beneath_by_segments}) {
+    EXPECT_EQ(outcome(open, trap.root(), "a.txt"), "a");
+    EXPECT_EQ(outcome(open, trap.root(), "sub/b.txt"), "b");
+    EXPECT_EQ(outcome(open, trap.root(), "sub//b.txt"), "b");
+    EXPECT_EQ(outcome(open, trap.root(), "./sub/./b.txt"), "b");
+    EXPECT_EQ(outcome(open, trap.root(), "..hidden"), "dots");
+    EXPECT_EQ(outcome(open, trap.root(), ""), "directory");
+    EXPECT_EQ(outcome(open, trap.root(), "."), "directory");
+    EXPECT_EQ(outcome(open, trap.root(), "sub"), "directory");
+    EXPECT_EQ(outcome(open, trap.root(), "sub/"), "directory");
+    EXPECT_EQ(outcome(open, trap.root(), "sub/deep/"), "directory");
+  }
+}
+
+TEST(FileBeneath, BothWaysRefuseWhatLeadsOut) {
+  const Trap trap;
+  for (const Open open : {&at_once, &open_beneath_by_segments}) {
+    EXPECT_EQ(outcome(open, trap.root(), "../secret"), "EXDEV");
+    EXPECT_EQ(outcome(open, trap.root(), ".."), "EXDEV");
+    EXPECT_EQ(outcome(open, trap.root(), "sub/../../secret"), "EXDEV");
+    EXPECT_EQ(outcome(open, trap.root(), trap.tree.path("secret")), "EXDEV");
+    EXPECT_EQ(outcome(open, trap.root(), "/"), "EXDEV");
+    for (const char* path : {"out", "out-absolute", "up/secret", "proc/etc/passwd", "loop"}) {
+      const std::string got = outcome(open, trap.root(), path);
+      EXPECT_TRUE(got == "EXDEV" || got == "ELOOP") << path << ": " << got;
+    }
+  }
+}
+
+TEST(FileBeneath, BothWaysNameWhatIsNotThere) {
+  const Trap trap;
+  for (const Open open : {&at_once, &open_beneath_by_segments}) {
+    EXPECT_EQ(outcome(open, trap.root(), "none"), "ENOENT");
+    EXPECT_EQ(outcome(open, trap.root(), "none/a.txt"), "ENOENT");
+    EXPECT_EQ(outcome(open, trap.root(), "a.txt/b"), "ENOTDIR");
+    EXPECT_EQ(outcome(open, trap.root(), "a.txt/"), "ENOTDIR");
+    EXPECT_EQ(outcome(open, trap.root(), std::string(300, 'x')), "ENAMETOOLONG");
+  }
+}
+
+TEST(FileBeneath, LinksInsideAreFollowedAtOnceAndRefusedBySegments) {
+  const Trap trap;
+  EXPECT_EQ(outcome(&at_once, trap.root(), "to-file"), "a");
+  EXPECT_EQ(outcome(&at_once, trap.root(), "to-sub/b.txt"), "b");
+  EXPECT_EQ(outcome(&at_once, trap.root(), "sub/inside-up"), "a");
+  EXPECT_EQ(outcome(&open_beneath_by_segments, trap.root(), "to-file"), "ELOOP");
+  EXPECT_EQ(outcome(&open_beneath_by_segments, trap.root(), "to-sub/b.txt"), "ELOOP");
+  EXPECT_EQ(outcome(&open_beneath_by_segments, trap.root(), "to-sub/"), "ELOOP");
+  EXPECT_EQ(outcome(&open_beneath_by_segments, trap.root(), "sub/inside-up"), "ELOOP");
+}
+
+TEST(FileBeneath, DirectoryUsesThem) {
+  test::run([] {
+    const Trap trap;
+    const auto root = Directory::open(trap.root());
+    ASSERT_TRUE(root);
+    EXPECT_EQ(contents(*root->open_beneath("sub/b.txt")), "b");
+    EXPECT_EQ(root->open_beneath("../secret").error(), std::errc::cross_device_link);
+    EXPECT_EQ(root->open_beneath(std::string("a.txt\0.jpg", 10)).error(),
+              std::errc::no_such_file_or_directory);
+  });
+}
+
+TEST(FileBeneath, NoDescriptorIsLeftBehind) {
+  const Trap trap;
+  const int before = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::close(before);
+  for (const Open open : {&at_once, &open_beneath_by_segments})
+    for (const char* path : {"sub/deep/", "sub/b.txt", "sub/none", "to-sub/b.txt", "sub/../a.txt"})
+      (void)outcome(open, trap.root(), path);
+  const int after = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::close(after);
+  EXPECT_EQ(before, after);
+}
+
+}  // namespace
+}  // namespace treadle::net

@@ -1,0 +1,184 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <treadle/net/file.h>
+#include <treadle/net/tcp.h>
+
+#include "net/net_fixture.h"
+#include "support/faulty_conn.h"
+#include "support/goroutine.h"
+#include "support/pipe_conn.h"
+#include "support/raw_client.h"
+#include "support/temporary_tree.h"
+
+namespace treadle::net {
+namespace {
+
+using test::FaultyConn;
+using test::make_listener;
+using test::make_tcp_pair;
+using test::pattern;
+using test::RawClient;
+using test::read_all;
+using test::read_exactly;
+using test::Task;
+using test::TcpPair;
+using test::TemporaryTree;
+
+struct Range {
+  std::uint64_t offset;
+  std::uint64_t count;
+};
+
+TEST(SendFileTcp, RangesArriveWhole) {
+  test::run([] {
+    const TemporaryTree tree;
+    const std::string text = pattern(3'000'000);
+    tree.write("f", text);
+    const File file = *File::open(tree.path("f"));
+    for (const Range r : {Range{0, 3'000'000}, Range{0, 1}, Range{2'999'999, 1}, Range{1, 524'288},
+                          Range{700'000, 1'600'001}, Range{5, 0}}) {
+      TcpPair pair = make_tcp_pair({.send_buffer = 16384, .receive_buffer = 16384});
+      Task sender([&] {
+        const auto sent = pair.server->send_file(file, r.offset, r.count);
+        EXPECT_TRUE(sent) << sent.error.message();
+        EXPECT_EQ(sent.written, r.count);
+        pair.server->close();
+      });
+      EXPECT_TRUE(read_all(*pair.client) == text.substr(r.offset, r.count));
+    }
+  });
+}
+
+TEST(SendFileTcp, EndOfFileEndsItEarlyWithoutError) {
+  test::run([] {
+    const TemporaryTree tree;
+    tree.write("f", "0123456789");
+    const File file = *File::open(tree.path("f"));
+    TcpPair pair = make_tcp_pair();
+    auto sent = pair.server->send_file(file, 4, 100);
+    EXPECT_TRUE(sent);
+    EXPECT_EQ(sent.written, 6u);
+    sent = pair.server->send_file(file, 10, 1);
+    EXPECT_TRUE(sent);
+    EXPECT_EQ(sent.written, 0u);
+    pair.server->close();
+    EXPECT_EQ(read_all(*pair.client), "456789");
+  });
+}
+
+TEST(SendFileTcp, FileTruncatedUnderTransferEndsEarly) {
+  test::run([] {
+    const TemporaryTree tree;
+    constexpr std::size_t kSize = 8 << 20;
+    tree.write("f", pattern(kSize));
+    const File file = *File::open(tree.path("f"));
+    TcpPair pair = make_tcp_pair({.send_buffer = 16384, .receive_buffer = 16384});
+    WriteResult sent;
+    Task sender([&] {
+      sent = pair.server->send_file(file, 0, kSize);
+      pair.server->close();
+    });
+    sender.wait_until_parked();
+    ASSERT_EQ(::truncate(tree.path("f").c_str(), 1 << 20), 0);
+    const std::string got = read_all(*pair.client);
+    sender.join();
+    EXPECT_TRUE(sent) << sent.error.message();
+    EXPECT_LT(sent.written, kSize);
+    EXPECT_EQ(got.size(), sent.written);
+  });
+}
+
+TEST(SendFileTcp, BadFileIsAnError) {
+  test::run([] {
+    TcpPair pair = make_tcp_pair();
+    EXPECT_EQ(pair.server->send_file(File(), 0, 1).error, std::errc::bad_file_descriptor);
+    const File directory = *File::open("/");
+    EXPECT_FALSE(pair.server->send_file(directory, 0, 1));
+  });
+}
+
+TEST(SendFileTcp, FilesThatCannotBeSplicedAreReadAndWritten) {
+  test::run([] {
+    const File file = *File::open("/proc/self/status");
+    TcpPair pair = make_tcp_pair();
+    const auto sent = pair.server->send_file(file, 0, 20);
+    EXPECT_TRUE(sent) << sent.error.message();
+    EXPECT_EQ(sent.written, 20u);
+    EXPECT_EQ(read_exactly(*pair.client, 20).substr(0, 5), "Name:");
+  });
+}
+
+TEST(SendFileTcp, DeadlineAndCloseEndIt) {
+  test::run([] {
+    const TemporaryTree tree;
+    constexpr std::size_t kSize = 8 << 20;
+    tree.write("f", pattern(kSize));
+    const File file = *File::open(tree.path("f"));
+    TcpPair pair = make_tcp_pair({.send_buffer = 16384, .receive_buffer = 16384});
+    pair.server->set_write_deadline(Deadline::after(std::chrono::milliseconds(30)));
+    auto sent = pair.server->send_file(file, 0, kSize);
+    EXPECT_EQ(sent.error, Errc::timed_out);
+    EXPECT_LT(sent.written, kSize);
+    pair.server->set_write_deadline(Deadline::never());
+    Task sender([&] { EXPECT_EQ(pair.server->send_file(file, 0, kSize).error, Errc::closed); });
+    sender.wait_until_parked();
+    pair.server->close();
+  });
+}
+
+TEST(SendFileTcp, PeerThatIsGoneIsAnErrorAndTheProcessLives) {
+  test::run([] {
+    const TemporaryTree tree;
+    constexpr std::size_t kSize = 8 << 20;
+    tree.write("f", pattern(kSize));
+    const File file = *File::open(tree.path("f"));
+    TcpListener listener = make_listener();
+    RawClient client(listener.address().port());
+    auto conn = listener.accept();
+    ASSERT_TRUE(conn);
+    client.reset();
+    for (int i = 0; i < 3; ++i) {
+      const auto sent = (*conn)->send_file(file, 0, kSize);
+      EXPECT_TRUE(sent.error == std::errc::broken_pipe || sent.error == std::errc::connection_reset)
+          << sent.error.message();
+    }
+  });
+}
+
+TEST(SendFileOther, AnyConnReadsAndWrites) {
+  test::run([] {
+    const TemporaryTree tree;
+    const std::string text = pattern(300'000);
+    tree.write("f", text);
+    const File file = *File::open(tree.path("f"));
+    auto [ours, theirs] = test::make_pipe();
+    FaultyConn conn(std::move(ours));
+    Task sender([&] {
+      const auto sent = conn.send_file(file, 1, 1'000'000);
+      EXPECT_TRUE(sent);
+      EXPECT_EQ(sent.written, text.size() - 1);
+      conn.close();
+    });
+    EXPECT_TRUE(read_all(*theirs) == text.substr(1));
+  });
+}
+
+TEST(SendFileOther, WriteErrorSaysHowMuchLeft) {
+  test::run([] {
+    const TemporaryTree tree;
+    tree.write("f", pattern(300'000));
+    const File file = *File::open(tree.path("f"));
+    auto [ours, theirs] = test::make_pipe();
+    FaultyConn conn(std::move(ours));
+    conn.fail_writes_at_byte(100'000, EPIPE);
+    Task reader([&, &peer = *theirs] { EXPECT_EQ(read_all(peer).size(), 100'000u); });
+    const auto sent = conn.send_file(file, 0, 300'000);
+    EXPECT_EQ(sent.error, std::errc::broken_pipe);
+    EXPECT_EQ(sent.written, 100'000u);
+    conn.close();
+  });
+}
+
+}  // namespace
+}  // namespace treadle::net

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Builds everything and runs every test; the last thing printed is ctest's summary.
+#   bash tests/run.sh                        the release build
+#   bash tests/run.sh -R 'core\.chan'        flags go to ctest
+#   TREADLE_PRESET=asan bash tests/run.sh    or tsan, or debug
+set -euo pipefail
+program=tests/run.sh
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=tests/support/setup.sh
+. "$top/tests/support/setup.sh"
+
+preset=${TREADLE_PRESET:-release}
+case $preset in
+  release | debug | asan) ;;
+  tsan) packages+=(clang-19 libclang-rt-19-dev llvm-19) ;;
+  *) die "TREADLE_PRESET is \"$preset\", but must be release, debug, asan or tsan" ;;
+esac
+
+need_packages "${packages[@]}"
+build_preset "$preset"
+exec ctest --test-dir "$top/build/$preset" --output-on-failure --no-tests=error \
+  --parallel "$(nproc)" "$@"
