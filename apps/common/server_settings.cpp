@@ -1,12 +1,35 @@
 #include "server_settings.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include <treadle/net/file.h>
 
 namespace treadle::apps {
+
+namespace {
+
+// A file to append to, "-" or "". Tried at once: the server would only say that it cannot start.
+Value log_file_value(std::string& variable) {
+  Value value = text_value(variable);
+  value.assign = [assign = std::move(value.assign)](std::string_view text) -> Parsed<void> {
+    if (!text.empty() && text != "-") {
+      int fd = ::open(std::string(text).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+      if (int e = errno; fd < 0)
+        return std::unexpected("cannot be opened: " + std::generic_category().message(e));
+      ::close(fd);
+    }
+    return assign(text);
+  };
+  return value;
+}
+
+}  // namespace
 
 void add_server(Settings& settings, http::ServerOptions& options) {
   options.address = "127.0.0.1:8080";
@@ -33,7 +56,7 @@ void add_server(Settings& settings, http::ServerOptions& options) {
                "header fields: 431 beyond");
   settings.key("server.max_body", size_value(options.limits.body),
                "bytes of a request's body: 413 beyond; 0: no limit");
-  settings.key("server.access_log", text_value(options.access_log),
+  settings.key("server.access_log", log_file_value(options.access_log),
                "file for a line per request; \"-\": standard output; empty: none");
 }
 

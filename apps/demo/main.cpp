@@ -30,7 +30,7 @@ std::optional<milliseconds> milliseconds_asked(http::Response& res, const http::
   auto parsed = apps::parse_int(req.query("ms").value_or(""), 0, kMostMilliseconds);
   if (parsed) return milliseconds(*parsed);
   std::string reason =
-      "?ms=N " + parsed.error() + ", such as " + std::string(req.raw_path()) + "?ms=500\n";
+      "?ms=N " + parsed.error() + ", such as " + std::string(req.raw_path()) + "?ms=500";
   res.send_error(http::status::kBadRequest, reason);
   return std::nullopt;
 }
@@ -51,11 +51,11 @@ void hello(http::Response& res, const http::Request&) {
 void json(http::Response& res, const http::Request&) {
   treadle::RuntimeStats stats = treadle::runtime_stats();
   res.content_type("application/json").header("Cache-Control", "no-store");
-  res.print(
-      "{{\"message\":\"Hello, World!\",\"procs\":{},\"threads\":{},\"goroutines\":{},"
-      "\"spawned\":{},\"handoffs\":{},\"preemptions\":{}}}\n",
-      treadle::max_procs(), stats.threads, stats.goroutines, stats.spawned, stats.handoffs,
-      stats.preemptions);
+  res.print(R"({{"message": "Hello, World!", "procs": {}, "threads": {}, "goroutines": {}, )"
+            R"("spawned": {}, "handoffs": {}, "preemptions": {}}})"
+            "\n",
+            treadle::max_procs(), stats.threads, stats.goroutines, stats.spawned, stats.handoffs,
+            stats.preemptions);
 }
 
 // Never text/html: what a stranger's form posts here must not run as a page of this server.

@@ -115,12 +115,11 @@ using TryFn = ChanStatus (*)(Hchan*, void*, G**) noexcept;
 ChanStatus wait_served(Hchan* c, Sudog& s, WaiterQueue queue, WaitReason why,
                        ContextState* context) {
   Fired fired;
-  bool parked = false;
   {
     ContextWait registered(context, s);
-    fired = s.wait(why, &parked);
+    fired = s.wait(why);
   }
-  if (!parked || fired == Fired::context) {
+  if (!s.claimed_parked() || fired == Fired::context) {
     // Whoever claimed us without our being parked may still be moving the element, under the lock.
     LockGuard hold(c->lock);
     queue.remove(&s);

@@ -1,11 +1,15 @@
 // Mutex.
 //
-// Invariants
-//  - kWaiters and the queue change only under queue_lock_, and agree whenever it is free.
-//  - The holder alone clears kLocked; without kWaiters by the fast path, else under queue_lock_.
+// One word: kLocked; kWaiters, the queue is not empty; kQueue, a spin lock over the queue and
+// woken_. Invariants:
+//  - kWaiters and the queue change only under kQueue, and agree whenever it is clear.
+//  - The holder alone clears kLocked: from exactly kLocked by the fast path, else while it holds
+//    kQueue. While both are set, nobody but their holders changes the word.
 //  - At most one waiter is woken and on its way (woken_): it competes with whoever runs, which is
 //    what makes the lock fast. One that has waited for kStarved is given the lock instead, without
 //    its being free in between, so that nobody waits for ever.
+//  - unlock() ends with one store that clears kLocked and kQueue together. A waiter that was claimed
+//    before it parked is not made ready after that store, so it waits for kQueue to clear.
 #include <treadle/mutex.h>
 
 #include "runtime/context_state.h"
@@ -17,8 +21,49 @@ namespace treadle {
 
 namespace {
 
+constexpr std::uint32_t kLockedBit = 1;
+constexpr std::uint32_t kWaitersBit = 2;
+constexpr std::uint32_t kQueueBit = 4;
+
 constexpr std::int64_t kStarved = 1'000'000;  // 1 ms, as in Go
 constexpr auto kTryAgain = rt::Fired::closed;
+
+// A Mutex's fields, for the functions below.
+struct MutexRef {
+  std::atomic<std::uint32_t>& state;
+  bool& woken;
+  rt::WaiterQueue waiters;
+
+  // Returns the word with kQueue set. Inside the guard: a holder keeps its P, and is gone in a
+  // moment unless the kernel took its CPU.
+  std::uint32_t lock_queue() noexcept {
+    for (int spins = 0;; ++spins) {
+      std::uint32_t s = state.load(std::memory_order_relaxed);
+      if (!(s & kQueueBit) &&
+          state.compare_exchange_weak(s, s | kQueueBit, std::memory_order_acquire,
+                                      std::memory_order_relaxed))
+        return s | kQueueBit;
+      rt::spin_pause(spins);
+    }
+  }
+  // Keeps kLocked as it is, whoever may be changing it, and lets the queue go.
+  void unlock_queue() noexcept {
+    const std::uint32_t waiting = waiters.empty() ? 0 : kWaitersBit;
+    std::uint32_t s = state.load(std::memory_order_relaxed);
+    while (!state.compare_exchange_weak(s, (s & kLockedBit) | waiting, std::memory_order_release,
+                                        std::memory_order_relaxed)) {
+    }
+  }
+};
+
+bool try_lock_word(std::atomic<std::uint32_t>& state) noexcept {
+  std::uint32_t s = state.load(std::memory_order_relaxed);
+  while (!(s & kLockedBit))
+    if (state.compare_exchange_weak(s, s | kLockedBit, std::memory_order_acquire,
+                                    std::memory_order_relaxed))
+      return true;
+  return false;
+}
 
 // One stay in the queue. Fired::granted: the lock was handed over.
 rt::Fired wait_in_queue(rt::Waiter& w, rt::ContextState* context) {
@@ -26,86 +71,56 @@ rt::Fired wait_in_queue(rt::Waiter& w, rt::ContextState* context) {
   return w.wait(rt::WaitReason::mutex);
 }
 
-}  // namespace
-
-namespace rt {
-// Friend-free access for the loop below: the fields it works on, all protected by `lock`.
-struct MutexQueue {
-  std::atomic<std::uint32_t>& state;
-  Lock& lock;
-  bool& woken;
-  WaiterQueue waiters;
-};
-}  // namespace rt
-
-namespace {
-
-constexpr std::uint32_t kLockedBit = 1;
-constexpr std::uint32_t kWaitersBit = 2;
-
-void settle_waiters_bit(rt::MutexQueue& q) noexcept {
-  if (q.waiters.empty())
-    q.state.fetch_and(~kWaitersBit, std::memory_order_relaxed);
-  else
-    q.state.fetch_or(kWaitersBit, std::memory_order_relaxed);
-}
-
-// True when the lock is ours, or `context` ended the wait (then *ended is set).
-void lock_queued(rt::MutexQueue q, rt::ContextState* context, bool* ended) {
+// False when `context` ended the wait; otherwise the lock is ours.
+bool lock_queued(MutexRef mutex, rt::ContextState* context) {
   rt::ParkingEntry entry;
   const std::int64_t since = rt::nanotime();
   bool again = false;
   for (;;) {
     rt::Waiter w;
     w.since = since;
-    {
-      rt::LockGuard hold(q.lock);
-      if (again) q.woken = false;
-      // With kWaiters set no unlock passes by the queue any more.
-      const std::uint32_t before =
-          q.state.fetch_or(kLockedBit | kWaitersBit, std::memory_order_acquire);
-      if (!(before & kLockedBit)) {
-        settle_waiters_bit(q);
-        return;
-      }
-      if (again)
-        q.waiters.push_front(&w);  // it had its turn already
-      else
-        q.waiters.push_back(&w);
+    mutex.lock_queue();
+    if (again) mutex.woken = false;
+    if (try_lock_word(mutex.state)) {
+      mutex.unlock_queue();
+      return true;
     }
-    switch (wait_in_queue(w, context)) {
-      case rt::Fired::granted: return;
-      case rt::Fired::context: {
-        rt::LockGuard hold(q.lock);
-        q.waiters.remove(&w);
-        settle_waiters_bit(q);
-        *ended = true;
-        return;
-      }
-      default: again = true;
+    if (again)
+      mutex.waiters.push_front(&w);  // it had its turn already
+    else
+      mutex.waiters.push_back(&w);
+    mutex.unlock_queue();
+    const rt::Fired fired = wait_in_queue(w, context);
+    if (fired == kTryAgain) {
+      again = true;
+      continue;
     }
+    if (fired == rt::Fired::context || !w.claimed_parked()) {
+      mutex.lock_queue();
+      mutex.waiters.remove(&w);
+      mutex.unlock_queue();
+    }
+    return fired == rt::Fired::granted;
   }
 }
 
-void unlock_queued(rt::MutexQueue q) noexcept {
+void unlock_queued(MutexRef mutex) noexcept {
   rt::Entry entry;
   const std::int64_t now = rt::nanotime();
   rt::G* wake = nullptr;
-  {
-    rt::LockGuard hold(q.lock);
-    bool handed_over = false;
-    while (!q.woken && !handed_over) {
-      rt::Waiter* w = q.waiters.pop_front();
-      if (!w) break;
-      const bool starved = now - w->since > kStarved;
-      if (!w->claim(starved ? rt::Fired::granted : kTryAgain, &wake)) continue;  // its context ended
-      handed_over = starved;
-      q.woken = !starved;
-    }
-    settle_waiters_bit(q);
-    if (!handed_over) q.state.fetch_and(~kLockedBit, std::memory_order_release);
+  bool handed_over = false;
+  mutex.lock_queue();
+  while (!mutex.woken && !handed_over) {
+    rt::Waiter* w = mutex.waiters.pop_front();
+    if (!w) break;
+    const bool starved = now - w->since > kStarved;
+    if (!w->claim(starved ? rt::Fired::granted : kTryAgain, &wake)) continue;  // its context ended
+    handed_over = starved;
+    mutex.woken = !starved;
   }
-  // Null when the waiter had not parked yet: then it has seen the claim.
+  // We hold kLocked and kQueue: a plain store is enough, and nothing of the mutex is ours after it.
+  mutex.state.store((handed_over ? kLockedBit : 0) | (mutex.waiters.empty() ? 0 : kWaitersBit),
+                    std::memory_order_release);
   if (wake) rt::goready(wake);
 }
 
@@ -113,32 +128,22 @@ void unlock_queued(rt::MutexQueue q) noexcept {
 
 void Mutex::lock_slow() {
   rt::ensure_started();
-  bool ended = false;
-  lock_queued({state_, queue_lock_, woken_, {head_, tail_}}, nullptr, &ended);
+  lock_queued({state_, woken_, {head_, tail_}}, nullptr);
 }
 
 Result<void> Mutex::lock(const Context& ctx) {
   if (try_lock()) return {};
   rt::ensure_started();
-  bool ended = false;
-  lock_queued({state_, queue_lock_, woken_, {head_, tail_}}, ctx.state(), &ended);
-  if (ended) return fail(ctx.error());
+  if (!lock_queued({state_, woken_, {head_, tail_}}, ctx.state())) return fail(ctx.error());
   return {};
 }
 
-bool Mutex::try_lock() noexcept {
-  std::uint32_t s = state_.load(std::memory_order_relaxed);
-  while (!(s & kLocked))
-    if (state_.compare_exchange_weak(s, s | kLocked, std::memory_order_acquire,
-                                     std::memory_order_relaxed))
-      return true;
-  return false;
-}
+bool Mutex::try_lock() noexcept { return try_lock_word(state_); }
 
 void Mutex::unlock_slow() {
   if (!(state_.load(std::memory_order_relaxed) & kLocked))
     throw Panic("treadle::Mutex: unlock of a mutex that is not locked");
-  unlock_queued({state_, queue_lock_, woken_, {head_, tail_}});
+  unlock_queued({state_, woken_, {head_, tail_}});
 }
 
 }  // namespace treadle

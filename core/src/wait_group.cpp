@@ -46,9 +46,12 @@ Result<void> WaitGroup::wait_for(rt::ContextState* context) {
     rt::ContextWait registered(context, w);
     fired = w.wait(rt::WaitReason::wait_group);
   }
-  if (fired != rt::Fired::context) return {};
+  if (fired != rt::Fired::context && w.claimed_parked()) return {};
+  // Claimed before we parked: add() may not have unlocked yet, and the object may be destroyed as
+  // soon as we return.
   rt::LockGuard hold(lock_);
   queue.remove(&w);
+  if (fired != rt::Fired::context) return {};
   return fail(Errc::canceled);  // the caller names the context's own error
 }
 

@@ -11,9 +11,9 @@ namespace treadle::http {
 
 // The validators of the representation that would be sent.
 struct Validators {
-  bool exists = true;                         // what "*" asks about
-  std::string_view etag;                      // with its quotes, W/ first if weak; empty: has none
-  std::optional<std::int64_t> last_modified;  // seconds since 1970
+  bool exists = true;       // what "*" asks about
+  std::string_view etag{};  // with its quotes, W/ first if weak; empty: has none
+  std::optional<std::int64_t> last_modified{};  // seconds since 1970
 };
 
 enum class Precondition : std::uint8_t {

@@ -11,9 +11,9 @@ namespace treadle::http {
 // Scans field lines up to the empty line that ends them, each byte once however they come in
 // pieces: it remembers how far it got. Used for heads, behind the request line, and for trailers.
 //
-// Whatever the pieces, the verdict is that of the shortest prefix that deserves one: size and number
-// of fields first, then each line as it becomes complete. Therefore a peer cannot have one request
-// judged in two ways by choosing its packets.
+// Whatever the pieces, the verdict is that of the shortest prefix that deserves one: size and
+// number of fields first, then each line as it becomes complete. Therefore a peer cannot have one
+// request judged in two ways by choosing its packets.
 class FieldScan {
  public:
   struct Result {

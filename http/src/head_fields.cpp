@@ -66,7 +66,8 @@ class Reader {
       head_.body = BodyKind::length;
     }
     head_.keep_alive = !close_ && (!http10 || keep_alive_);
-    // Without a body there is nothing to continue with, and HTTP/1.0 knows no 100 (RFC 9110 10.1.1).
+    // Without a body there is nothing to continue with, and HTTP/1.0 knows no 100 (RFC
+    // 9110 10.1.1).
     head_.expect_continue = expects_ && !http10 && head_.body != BodyKind::none;
     return std::nullopt;
   }
@@ -97,7 +98,8 @@ class Reader {
     return refuse("unsupported Transfer-Encoding", stacked_codings(value) ? 501 : 400);
   }
 
-  // Whether it is a coding we lack with chunked around it: well-formed, so not a 400 (RFC 9112 6.1).
+  // Whether it is a coding we lack with chunked around it: well-formed, so not a 400 (RFC
+  // 9112 6.1).
   static bool stacked_codings(std::string_view value) noexcept {
     FieldList list(value);
     bool chunked = false;
@@ -146,12 +148,29 @@ std::optional<ParseError> interpret_fields(RequestHead& head) noexcept {
 
 std::optional<ParseError> check_trailers(const std::vector<HeaderField>& trailers) noexcept {
   static constexpr std::string_view kRefused[] = {
-      "Authorization",     "Connection",      "Content-Encoding", "Content-Length",
-      "Content-Range",     "Content-Type",    "Cookie",           "Expect",
-      "Forwarded",         "Host",            "Keep-Alive",       "Max-Forwards",
-      "Proxy-Connection",  "Range",           "Set-Cookie",       "TE",
-      "Trailer",           "Proxy-Authorization", "Transfer-Encoding", "Upgrade",
-      "X-Forwarded-For",   "X-Forwarded-Host", "X-Forwarded-Proto",
+      "Authorization",
+      "Connection",
+      "Content-Encoding",
+      "Content-Length",
+      "Content-Range",
+      "Content-Type",
+      "Cookie",
+      "Expect",
+      "Forwarded",
+      "Host",
+      "Keep-Alive",
+      "Max-Forwards",
+      "Proxy-Connection",
+      "Range",
+      "Set-Cookie",
+      "TE",
+      "Trailer",
+      "Proxy-Authorization",
+      "Transfer-Encoding",
+      "Upgrade",
+      "X-Forwarded-For",
+      "X-Forwarded-Host",
+      "X-Forwarded-Proto",
   };
   for (const HeaderField& field : trailers) {
     const bool refused =

@@ -57,9 +57,9 @@ std::string_view HeaderView::get(std::string_view name) const noexcept {
 bool HeaderView::has(std::string_view name) const noexcept { return count(name) != 0; }
 
 std::size_t HeaderView::count(std::string_view name) const noexcept {
-  return static_cast<std::size_t>(std::count_if(
-      begin(), end(),
-      [name](const HeaderField& field) { return equal_ignore_case(field.name, name); }));
+  return static_cast<std::size_t>(std::count_if(begin(), end(), [name](const HeaderField& field) {
+    return equal_ignore_case(field.name, name);
+  }));
 }
 
 bool HeaderView::has_token(std::string_view name, std::string_view token) const noexcept {

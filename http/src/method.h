@@ -1,4 +1,5 @@
-// The request methods the server knows: those llhttp does, without CONNECT, which only proxies take.
+// The request methods the server knows: those llhttp does, without CONNECT, which only proxies
+// take.
 #pragma once
 
 #include <cstddef>

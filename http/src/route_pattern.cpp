@@ -68,8 +68,8 @@ RouteSegment parse_segment(std::string_view source, std::string_view text, bool 
     return {Kind::rest, {}};
   }
   if (text.find_first_of("{}") != std::string_view::npos) {
-    const bool whole = text.front() == '{' && text.find_first_of("{}", 1) == text.size() - 1 &&
-                       text.back() == '}';
+    const bool whole =
+        text.front() == '{' && text.find_first_of("{}", 1) == text.size() - 1 && text.back() == '}';
     if (!whole) reject(source, "a wildcard must be a whole segment, unlike " + quoted(text));
     return parse_wildcard(source, text.substr(1, text.size() - 2), last);
   }
@@ -130,6 +130,8 @@ RoutePattern parse_route_pattern(std::string_view source) {
   const std::size_t blank = rest.find_first_of(" \t");
   if (blank != std::string_view::npos) {
     pattern.method = rest.substr(0, blank);
+    if (pattern.method.find('/') != std::string::npos)
+      reject(source, "has white space in its path");
     const std::size_t next = rest.find_first_not_of(" \t", blank);
     rest = next == std::string_view::npos ? std::string_view{} : rest.substr(next);
     if (known_method(pattern.method).empty()) {

@@ -154,11 +154,9 @@ void RouteTree::find(std::string_view method, std::string_view host, const Decod
 }
 
 const RouteTree::HostRoots* RouteTree::find_host(std::string_view host) const noexcept {
-  const auto at =
-      std::lower_bound(hosts_.begin(), hosts_.end(), host,
-                       [](const HostRoots& roots, std::string_view key) {
-                         return host_less(roots.host, key);
-                       });
+  const auto at = std::lower_bound(
+      hosts_.begin(), hosts_.end(), host,
+      [](const HostRoots& roots, std::string_view key) { return host_less(roots.host, key); });
   if (at == hosts_.end() || !equal_ignore_case(at->host, host)) return nullptr;
   return &*at;
 }

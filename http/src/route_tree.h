@@ -40,7 +40,7 @@ enum class RouteOutcome : std::uint8_t {
   found,
   not_found,           // 404
   method_not_allowed,  // 405 with `allow`; for OPTIONS a 204 with it does as well
-  add_slash,           // nothing here, but a subtree "path/": redirect, 301 to GET and HEAD, else 308
+  add_slash,  // nothing here, but a subtree "path/": redirect, 301 to GET and HEAD, else 308
 };
 
 // The answer of a lookup. Reuse one object: it keeps its memory.
@@ -48,10 +48,11 @@ struct RouteMatch {
   static constexpr std::size_t kNoRest = static_cast<std::size_t>(-1);
 
   RouteOutcome outcome = RouteOutcome::not_found;
-  std::uint32_t route = 0;         // for found: the index given by add()
-  std::vector<PathValue> values;   // for found: in the order of the pattern; only named wildcards
-  std::size_t rest_from = kNoRest; // for found: the first segment that {name...} or a trailing '/' took
-  std::string allow;               // for method_not_allowed: "GET, HEAD, POST"
+  std::uint32_t route = 0;        // for found: the index given by add()
+  std::vector<PathValue> values;  // for found: in the order of the pattern; only named wildcards
+  std::size_t rest_from =
+      kNoRest;        // for found: the first segment that {name...} or a trailing '/' took
+  std::string allow;  // for method_not_allowed: "GET, HEAD, POST"
 
   void clear() noexcept;
   // The value of {name}; empty when the pattern has no such name.
@@ -132,7 +133,7 @@ struct Router::State {
 //   if (to.handler) (*to.handler)(res, req); else switch (match.outcome) ...
 struct RoutedHandler {
   const Handler* handler = nullptr;  // null unless match.outcome is found
-  std::string_view pattern;          // as registered, for logs and metrics; lives as the router does
+  std::string_view pattern;  // as registered, for logs and metrics; lives as the router does
 };
 
 // Looks up the handler of a clean path; `match` says the rest (path values, Allow). Never parks;

@@ -77,10 +77,9 @@ constexpr Phrase kPhrases[] = {
     {511, "Network Authentication Required"},
 };
 
-constexpr bool sorted = std::is_sorted(std::begin(kPhrases), std::end(kPhrases),
-                                       [](const Phrase& a, const Phrase& b) {
-                                         return a.status < b.status;
-                                       });
+constexpr bool sorted =
+    std::is_sorted(std::begin(kPhrases), std::end(kPhrases),
+                   [](const Phrase& a, const Phrase& b) { return a.status < b.status; });
 static_assert(sorted, "reason_phrase() searches by halves");
 
 }  // namespace

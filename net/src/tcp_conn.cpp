@@ -53,10 +53,6 @@ WriteResult stopped(std::size_t written, std::error_code error) noexcept {
   return {written, error};
 }
 
-std::error_code system_error(ssize_t negative_errno) noexcept {
-  return {static_cast<int>(-negative_errno), std::system_category()};
-}
-
 }  // namespace
 
 Result<std::unique_ptr<TcpConn>> TcpConn::adopt(int fd, const SocketAddress& remote) {
@@ -71,6 +67,12 @@ Result<std::unique_ptr<TcpConn>> TcpConn::adopt(int fd, const SocketAddress& rem
 }
 
 TcpConn::~TcpConn() = default;
+
+std::error_code TcpConn::failed(ssize_t negative_errno) noexcept {
+  const auto error = static_cast<int>(-negative_errno);
+  if (error == ECONNRESET || error == EPIPE) peer_gone_.store(true, std::memory_order_relaxed);
+  return {error, std::system_category()};
+}
 
 Result<void> TcpConn::wait_while_drained() {
   if (!drained_) return {};
@@ -90,11 +92,12 @@ Result<std::size_t> TcpConn::read(std::span<std::byte> into) {
     const ssize_t n = sys::receive(pd_.fd(), into);
     if (n >= 0) {
       const auto got = static_cast<std::size_t>(n);
+      if (got == 0) peer_gone_.store(true, std::memory_order_relaxed);
       drained_ = kind_ == Kind::tcp && got > 0 && got < into.size();
       return got;
     }
     if (n == -EINTR) continue;
-    if (n != -EAGAIN) return fail(system_error(n));
+    if (n != -EAGAIN) return fail(failed(n));
     if (auto r = pd_.wait(PollMode::read); !r) return fail(r.error());
   }
 }
@@ -129,7 +132,7 @@ WriteResult TcpConn::write_all(std::span<const iovec> parts) {
     } else if (n == -EAGAIN) {
       if (auto r = pd_.wait(PollMode::write); !r) return stopped(written, r.error());
     } else if (n != -EINTR) {
-      return stopped(written, system_error(n));
+      return stopped(written, failed(n));
     }
   }
 }
@@ -155,7 +158,7 @@ WriteResult TcpConn::send_file(const File& file, std::uint64_t offset, std::uint
       const WriteResult rest = Conn::send_file(file, offset + sent, count - sent);
       return {sent + rest.written, rest.error};
     } else if (n != -EINTR) {
-      return stopped(sent, system_error(n));
+      return stopped(sent, failed(n));
     }
   }
   return {sent, {}};
@@ -176,7 +179,9 @@ Result<void> TcpConn::shutdown_write() {
 
 void TcpConn::close() noexcept { pd_.close(); }
 
-bool TcpConn::peer_closed() const noexcept { return pd_.hints().peer_closed; }
+bool TcpConn::peer_closed() const noexcept {
+  return peer_gone_.load(std::memory_order_relaxed) || pd_.hints().peer_closed;
+}
 
 SocketAddress TcpConn::local_address() const {
   const Pollable::Use use(pd_);

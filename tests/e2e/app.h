@@ -2,12 +2,10 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,26 +80,6 @@ class App {
 
   Process process_;
   std::uint16_t port_ = 0;
-};
-
-// A file of the test's own, removed with it.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(std::string_view content) {
-    std::string pattern = testing::TempDir() + "/treadle-XXXXXX";
-    int fd = ::mkstemp(pattern.data());
-    if (fd >= 0) ::close(fd);
-    path_ = pattern;
-    std::ofstream(path_, std::ios::binary) << content;
-  }
-  ~TemporaryFile() { ::unlink(path_.c_str()); }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  const std::string& path() const noexcept { return path_; }
-
- private:
-  std::string path_;
 };
 
 }  // namespace treadle::test

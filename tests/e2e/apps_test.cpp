@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "e2e/app.h"
+#include "support/temporary_tree.h"
 
 namespace treadle::test {
 namespace {
@@ -33,11 +34,12 @@ void expect_refused(std::string_view app, std::vector<std::string> flags,
 // Runs treadle-demo with `config` and expects "<file>:<line>: ...<because>...".
 void expect_config_refused(std::string_view config, int line, std::string_view because) {
   SCOPED_TRACE(config);
-  TemporaryFile file(config);
-  Finished run = run_app("treadle-demo", {"--config", file.path()});
+  TemporaryTree tree;
+  tree.write("demo.toml", config);
+  std::string path = tree.path("demo.toml");
+  Finished run = run_app("treadle-demo", {"--config", path});
   expect_usage_error(run, "treadle-demo", because);
-  EXPECT_NE(run.output.find(fmt::format("{}:{}: ", file.path(), line)), std::string::npos)
-      << run.output;
+  EXPECT_NE(run.output.find(fmt::format("{}:{}: ", path, line)), std::string::npos) << run.output;
 }
 
 TEST(AppsFlags, HelpNamesEveryFlagAndEndsWithZero) {
@@ -93,6 +95,7 @@ TEST(AppsConfig, BadLineIsNamedWithItsFile) {
   expect_config_refused("[server]\nmax_head = \"much\"\n", 2, "needs a size");
   expect_config_refused("[server]\nmax_head = 0\n", 2, "at least");
   expect_config_refused("idle_timeout = \"5s\"\n", 1, "is \"server.idle_timeout\" meant?");
+  expect_config_refused("[server]\naccess_log = \"/nonexistent/log\"\n", 2, "No such file");
   expect_config_refused("# a comment\nprocs 1\n", 2, "");
 }
 
@@ -110,11 +113,12 @@ TEST(AppsConfig, EveryKeyOfTheSamplesIsKnown) {
 }
 
 TEST(AppsConfig, FlagWinsOverFileAndFileOverDefault) {
-  TemporaryFile file("procs = 3\n");
-  App from_file("treadle-demo", {"--config", file.path()});
-  EXPECT_NE(from_file.get("/json").body.find("\"procs\":3"), std::string::npos);
-  App from_flag("treadle-demo", {"--config", file.path(), "--procs", "2"});
-  EXPECT_NE(from_flag.get("/json").body.find("\"procs\":2"), std::string::npos);
+  TemporaryTree tree;
+  tree.write("demo.toml", "procs = 3\n");
+  App from_file("treadle-demo", {"--config", tree.path("demo.toml")});
+  EXPECT_NE(from_file.get("/json").body.find("\"procs\": 3"), std::string::npos);
+  App from_flag("treadle-demo", {"--config", tree.path("demo.toml"), "--procs", "2"});
+  EXPECT_NE(from_flag.get("/json").body.find("\"procs\": 2"), std::string::npos);
 }
 
 TEST(AppsPort, BusyPortIsOneLineAndExitCodeOne) {
@@ -170,16 +174,19 @@ TEST(AppsHello, GreetsByName) {
 }
 
 TEST(AppsFiles, ServesItsRootAndNothingElse) {
-  TemporaryFile file("some content");
-  std::string directory = file.path().substr(0, file.path().rfind('/'));
-  std::string name = file.path().substr(directory.size());
-  App files("treadle-files", {"--root", directory});
-  RawResponse whole = files.get(name);
+  TemporaryTree tree;
+  tree.write("outside.txt", "not to be seen");
+  tree.make_directory("root");
+  tree.write("root/inside.txt", "some content");
+  tree.link("root/way-out.txt", "../outside.txt");
+  App files("treadle-files", {"--root", tree.path("root")});
+  RawResponse whole = files.get("/inside.txt");
   EXPECT_EQ(whole.status, 200);
   EXPECT_EQ(whole.body, "some content");
+  EXPECT_NE(files.get("/way-out.txt").status, 200);
   EXPECT_EQ(files.get("/no-such-file").status, 404);
-  EXPECT_NE(files.get("/../etc/passwd").status, 200);
-  EXPECT_NE(files.get("/%2e%2e/etc/passwd").status, 200);
+  EXPECT_NE(files.get("/../outside.txt").status, 200);
+  EXPECT_NE(files.get("/%2e%2e/outside.txt").status, 200);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// treadle-demo's endpoints, asked as a client does.
+// serial: treadle-demo's endpoints, asked as a client does; its hogs take every CPU.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ TEST_F(DemoEndpoints, JsonIsAnObject) {
   RawResponse json = demo_.get("/json");
   EXPECT_EQ(json.status, 200);
   EXPECT_EQ(json.header("Content-Type"), "application/json");
-  EXPECT_TRUE(json.body.starts_with("{\"message\":\"Hello, World!\"")) << json.body;
+  EXPECT_TRUE(json.body.starts_with("{\"message\": \"Hello, World!\"")) << json.body;
   EXPECT_TRUE(json.body.ends_with("}\n")) << json.body;
 }
 
@@ -98,10 +98,9 @@ TEST_P(DemoHogs, LeaveHelloAnswering) {
     ASSERT_TRUE(hogs.back().send("GET " + GetParam() + " HTTP/1.1\r\nHost: x\r\n\r\n"));
   }
   for (int i = 0; i < 20; ++i) EXPECT_EQ(demo.get("/hello").body, "Hello, World!");
-  for (RawClient& hog : hogs) {
+  for (RawClient& hog : hogs)
     EXPECT_TRUE(hog.silent_for(std::chrono::milliseconds(0))) << "the hogs ended first";
-    EXPECT_EQ(hog.read_response().status, 200);
-  }
+  for (RawClient& hog : hogs) EXPECT_EQ(hog.read_response().status, 200);
 }
 
 INSTANTIATE_TEST_SUITE_P(DemoEach, DemoHogs,

@@ -106,4 +106,8 @@ TEST(Allocation, RangesAndDatesAllocateNothing) {
   EXPECT_EQ(allocations_when_warm(run), 0u);
 }
 
+#else
+
+TEST(Allocation, SanitizersKeepTheirOwnAllocator) { GTEST_SKIP() << "operator new is theirs"; }
+
 #endif  // TREADLE_COUNTS_ALLOCATIONS

@@ -20,27 +20,52 @@ std::string post(std::string_view fields, std::string_view version = "HTTP/1.1")
 }  // namespace
 
 TEST(Framing, LengthDelimitedBodiesEndWhereTheySay) {
-  EXPECT_EQ(transcript_of("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
-                          "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
-                          "GET /c HTTP/1.1\r\nHost: h\r\n\r\n"),
-            "POST /a path=/a query= host=h HTTP/1.1 keep length=5 [Host=h] [Content-Length=5] : hello\n"
-            "POST /b path=/b query= host=h HTTP/1.1 keep [Host=h] [Content-Length=0] : \n"
-            "GET /c path=/c query= host=h HTTP/1.1 keep [Host=h] : \n");
+  EXPECT_EQ(
+      transcript_of("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+                    "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+                    "GET /c HTTP/1.1\r\nHost: h\r\n\r\n"),
+      "POST /a path=/a query= host=h HTTP/1.1 keep length=5 [Host=h] [Content-Length=5] : hello\n"
+      "POST /b path=/b query= host=h HTTP/1.1 keep [Host=h] [Content-Length=0] : \n"
+      "GET /c path=/c query= host=h HTTP/1.1 keep [Host=h] : \n");
   EXPECT_STATUS(0, std::string("GET / HTTP/1.0\r\nContent-Length: 2\r\n\r\nab"));
 }
 
 TEST(Framing, LeadingZerosDoNotChangeALength) {
-  EXPECT_EQ(transcript_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0002\r\n\r\nok"),
-            "POST / path=/ query= host=h HTTP/1.1 keep length=2 [Host=h] [Content-Length=0002] : ok\n");
-  EXPECT_STATUS(0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::string(60, '0') +
-                       "2\r\n\r\nok");
+  EXPECT_EQ(
+      transcript_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0002\r\n\r\nok"),
+      "POST / path=/ query= host=h HTTP/1.1 keep length=2 [Host=h] [Content-Length=0002] : ok\n");
+  EXPECT_STATUS(
+      0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::string(60, '0') + "2\r\n\r\nok");
 }
 
 TEST(Framing, LengthsThatAreNotPlainNumbersAre400) {
-  for (const char* value :
-       {"", " ", "+5", "-5", "-0", "0x5", "5a", "a", "5 5", "5,5", "5, 5", "5,", ",5", "5;", "5.0", "5e0",
-        "1_0", "\"5\"", "5\v", "\xd9\xa5", "9223372036854775808", "18446744073709551615",
-        "18446744073709551616", "18446744073709551621", "99999999999999999999999", "0b1", "5 \t5"}) {
+  for (const char* value : {"",
+                            " ",
+                            "+5",
+                            "-5",
+                            "-0",
+                            "0x5",
+                            "5a",
+                            "a",
+                            "5 5",
+                            "5,5",
+                            "5, 5",
+                            "5,",
+                            ",5",
+                            "5;",
+                            "5.0",
+                            "5e0",
+                            "1_0",
+                            "\"5\"",
+                            "5\v",
+                            "\xd9\xa5",
+                            "9223372036854775808",
+                            "18446744073709551615",
+                            "18446744073709551616",
+                            "18446744073709551621",
+                            "99999999999999999999999",
+                            "0b1",
+                            "5 \t5"}) {
     EXPECT_STATUS(400, post("Content-Length: " + std::string(value) + "\r\n"));
   }
   EXPECT_STATUS(0, post("Content-Length: 9223372036854775807\r\n"));
@@ -65,10 +90,27 @@ TEST(Framing, LengthAndEncodingTogetherAre400) {
 TEST(Framing, OnlyPlainChunkedIsAnEncoding) {
   EXPECT_STATUS(0, post("Transfer-Encoding: chunked\r\n"));
   EXPECT_STATUS(0, post("transfer-encoding: Chunked \r\n"));
-  for (const char* value :
-       {"", "identity", "gzip", "chunked, gzip", "chunked, chunked", "chunked,", ",chunked", ", chunked",
-        "chunked;q=1", "chunkedx", "xchunked", "x chunked", "chunked x", "\"chunked\"", "'chunked'",
-        "chunk", "identity, chunked", "chunked, identity", "chunked\v", "\vchunked", "gzip;q=1, chunked"}) {
+  for (const char* value : {"",
+                            "identity",
+                            "gzip",
+                            "chunked, gzip",
+                            "chunked, chunked",
+                            "chunked,",
+                            ",chunked",
+                            ", chunked",
+                            "chunked;q=1",
+                            "chunkedx",
+                            "xchunked",
+                            "x chunked",
+                            "chunked x",
+                            "\"chunked\"",
+                            "'chunked'",
+                            "chunk",
+                            "identity, chunked",
+                            "chunked, identity",
+                            "chunked\v",
+                            "\vchunked",
+                            "gzip;q=1, chunked"}) {
     EXPECT_STATUS(400, post("Transfer-Encoding: " + std::string(value) + "\r\n"));
   }
 }
@@ -92,11 +134,13 @@ TEST(Framing, EncodingInHttp10Is400) {
 
 TEST(Framing, DisguisedFramingFieldsAre400) {
   for (const char* line :
-       {"Transfer-Encoding : chunked\r\n", "Transfer-Encoding\t: chunked\r\n", " Transfer-Encoding: chunked\r\n",
-        "\tTransfer-Encoding: chunked\r\n", "X: y\rTransfer-Encoding: chunked\r\n", "X: y\nTransfer-Encoding: chunked\r\n",
+       {"Transfer-Encoding : chunked\r\n", "Transfer-Encoding\t: chunked\r\n",
+        " Transfer-Encoding: chunked\r\n", "\tTransfer-Encoding: chunked\r\n",
+        "X: y\rTransfer-Encoding: chunked\r\n", "X: y\nTransfer-Encoding: chunked\r\n",
         "X:\r\n Transfer-Encoding: chunked\r\n", "Transfer-Encoding\r\n : chunked\r\n",
-        "Transfer\r-Encoding: chunked\r\n", "Transfer-Encoding:\n chunked\r\n", "Content-Length\r\n: 5\r\n",
-        "Content-Length : 5\r\n", ": chunked\r\n", "Transfer-Encoding;: chunked\r\n"}) {
+        "Transfer\r-Encoding: chunked\r\n", "Transfer-Encoding:\n chunked\r\n",
+        "Content-Length\r\n: 5\r\n", "Content-Length : 5\r\n", ": chunked\r\n",
+        "Transfer-Encoding;: chunked\r\n"}) {
     EXPECT_STATUS(400, post(line));
     EXPECT_STATUS(400, post("Content-Length: 5\r\n" + std::string(line)));
   }

@@ -37,17 +37,19 @@ std::size_t total_requests(std::string_view stream) {
 }  // namespace
 
 TEST(Parser, PipelinedRequestsComeOneByOne) {
-  const std::string stream = "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n"
-                             "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
-                             "\r\nPOST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-                             "1\r\nx\r\n0\r\nT: u\r\n\r\n"
-                             "GET /4 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-  EXPECT_EQ(transcript_of(stream),
-            "GET /1 path=/1 query= host=h HTTP/1.1 keep [Host=h] : \n"
-            "POST /2 path=/2 query= host=h HTTP/1.1 keep length=3 [Host=h] [Content-Length=3] : abc\n"
-            "POST /3 path=/3 query= host=h HTTP/1.1 keep chunked [Host=h] "
-            "[Transfer-Encoding=chunked] : x [T=u]\n"
-            "GET /4 path=/4 query= host=h HTTP/1.1 close [Host=h] [Connection=close] : \n");
+  const std::string stream =
+      "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n"
+      "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+      "\r\nPOST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "1\r\nx\r\n0\r\nT: u\r\n\r\n"
+      "GET /4 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+  EXPECT_EQ(
+      transcript_of(stream),
+      "GET /1 path=/1 query= host=h HTTP/1.1 keep [Host=h] : \n"
+      "POST /2 path=/2 query= host=h HTTP/1.1 keep length=3 [Host=h] [Content-Length=3] : abc\n"
+      "POST /3 path=/3 query= host=h HTTP/1.1 keep chunked [Host=h] "
+      "[Transfer-Encoding=chunked] : x [T=u]\n"
+      "GET /4 path=/4 query= host=h HTTP/1.1 close [Host=h] [Connection=close] : \n");
 }
 
 TEST(Parser, ManyPipelinedRequestsAllCome) {

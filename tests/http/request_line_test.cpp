@@ -14,13 +14,13 @@ namespace http = treadle::http;
 TEST(RequestLine, MethodTargetVersionAreRead) {
   EXPECT_EQ(transcript_of(with_line("GET /a/b%20c?x=1&y HTTP/1.1")),
             "GET /a/b%20c?x=1&y path=/a/b%20c query=x=1&y host=h HTTP/1.1 keep [Host=h] : \n");
-  EXPECT_EQ(transcript_of("GET / HTTP/1.0\r\n\r\n"), "GET / path=/ query= host= HTTP/1.0 close : \n");
+  EXPECT_EQ(transcript_of("GET / HTTP/1.0\r\n\r\n"),
+            "GET / path=/ query= host= HTTP/1.0 close : \n");
 }
 
 TEST(RequestLine, EveryMethodOfLlhttpButConnectIsKnown) {
-  for (const char* method :
-       {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "M-SEARCH",
-        "UNSUBSCRIBE", "MKACTIVITY", "PROPFIND"}) {
+  for (const char* method : {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
+                             "M-SEARCH", "UNSUBSCRIBE", "MKACTIVITY", "PROPFIND"}) {
     EXPECT_EQ(http::known_method(method), method);
     EXPECT_STATUS(0, with_line(std::string(method) + " / HTTP/1.1"));
   }
@@ -28,7 +28,8 @@ TEST(RequestLine, EveryMethodOfLlhttpButConnectIsKnown) {
 }
 
 TEST(RequestLine, UnknownMethodsAre501) {
-  for (const char* method : {"get", "QUERY", "FOO", "GETT", "G", "SETUP", "DESCRIBE", "ABCDEFGHIJKLM"}) {
+  for (const char* method :
+       {"get", "QUERY", "FOO", "GETT", "G", "SETUP", "DESCRIBE", "ABCDEFGHIJKLM"}) {
     EXPECT_STATUS(501, with_line(std::string(method) + " / HTTP/1.1"));
   }
   // A method that cannot end well is not waited for.
@@ -36,7 +37,7 @@ TEST(RequestLine, UnknownMethodsAre501) {
 }
 
 TEST(RequestLine, OtherProtocolsAreRefusedAtTheirFirstBytes) {
-  EXPECT_STATUS(400, std::string("\x16\x03\x01", 3));                     // TLS
+  EXPECT_STATUS(400, std::string("\x16\x03\x01", 3));                   // TLS
   EXPECT_STATUS(505, std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));  // HTTP/2
   EXPECT_STATUS(505, std::string("PRI "));
   EXPECT_STATUS(501, std::string("SSH-2.0-OpenSSH_9.2p1\r\n"));
@@ -47,23 +48,24 @@ TEST(RequestLine, OtherProtocolsAreRefusedAtTheirFirstBytes) {
 
 TEST(RequestLine, SpacingIsExact) {
   for (const char* line :
-       {"GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET\t/ HTTP/1.1",
-        "GET /\tHTTP/1.1", "GET / HTTP/1.1\t", "GET", "GET ", "GET /", "GET / ", "GET /a b HTTP/1.1",
-        "GET /HTTP/1.1", "GET / HTTP/1.1 x", "\tGET / HTTP/1.1"}) {
+       {"GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1",
+        "GET\t/ HTTP/1.1", "GET /\tHTTP/1.1", "GET / HTTP/1.1\t", "GET", "GET ", "GET /", "GET / ",
+        "GET /a b HTTP/1.1", "GET /HTTP/1.1", "GET / HTTP/1.1 x", "\tGET / HTTP/1.1"}) {
     EXPECT_STATUS(400, with_line(line));
   }
 }
 
 TEST(RequestLine, VersionsOtherThanOneAre505) {
-  for (const char* version : {"HTTP/0.9", "HTTP/2.0", "HTTP/3.0", "HTTP/1.2", "HTTP/1.9", "HTTP/9.9"}) {
+  for (const char* version :
+       {"HTTP/0.9", "HTTP/2.0", "HTTP/3.0", "HTTP/1.2", "HTTP/1.9", "HTTP/9.9"}) {
     EXPECT_STATUS(505, with_line("GET / " + std::string(version)));
   }
 }
 
 TEST(RequestLine, MalformedVersionsAre400) {
   for (const char* version : {"http/1.1", "HTTP/1", "HTTP/1.", "HTTP/1.10", "HTTP/11", "HTTP/1,1",
-                              "HTTP/01.1", "HTTP/1.1x", "HTP/1.1", "ICE/1.0", "RTSP/1.0", "HTTP/a.b",
-                              "HTTP/-1.1", "HTTP 1.1", "HTTPS/1.1"}) {
+                              "HTTP/01.1", "HTTP/1.1x", "HTP/1.1", "ICE/1.0", "RTSP/1.0",
+                              "HTTP/a.b", "HTTP/-1.1", "HTTP 1.1", "HTTPS/1.1"}) {
     EXPECT_STATUS(400, with_line("GET / " + std::string(version)));
   }
 }
@@ -74,7 +76,7 @@ TEST(RequestLine, LineEndsMustBeCrLf) {
   EXPECT_STATUS(400, std::string("GET / HTTP/1.1\r\r\nHost: h\r\n\r\n"));
   EXPECT_STATUS(400, std::string("GET / HTTP/1.1\rHost: h\r\n\r\n"));
   EXPECT_STATUS(400, std::string("GET /\r HTTP/1.1\r\nHost: h\r\n\r\n"));
-  EXPECT_STATUS(400, std::string("GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n", 32));
+  EXPECT_STATUS(400, with_line(std::string("GET /\0 HTTP/1.1", 15)));
 }
 
 TEST(RequestLine, TwoEmptyLinesBeforeARequestAreDropped) {
@@ -109,12 +111,35 @@ TEST(RequestLine, TargetsOfAllFormsAreTakenApart) {
 }
 
 TEST(RequestLine, TargetsThatAreNoPathsAre400) {
-  for (const char* target :
-       {"a", "a/b", "*", "**", "example.org:80", "ftp://a/", "http:/a", "http:a", "http//a", "://a/",
-        "http:///a", "http://", "http://u@h/", "http://u:p@h/", "http://h:x/", "http://h:65536/",
-        "http://h:-1/", "http://[::1/", "http://[]/", "http://[::1]x/", "http://[v1.a]/",
-        "http://[fe80::1%25e]/", "http://a,b/", "http://a b/", "http://:80/", "http://%zz/",
-        "javascript:alert(1)", "?x", "#x"}) {
+  for (const char* target : {"a",
+                             "a/b",
+                             "*",
+                             "**",
+                             "example.org:80",
+                             "ftp://a/",
+                             "http:/a",
+                             "http:a",
+                             "http//a",
+                             "://a/",
+                             "http:///a",
+                             "http://",
+                             "http://u@h/",
+                             "http://u:p@h/",
+                             "http://h:x/",
+                             "http://h:65536/",
+                             "http://h:-1/",
+                             "http://[::1/",
+                             "http://[]/",
+                             "http://[::1]x/",
+                             "http://[v1.a]/",
+                             "http://[fe80::1%25e]/",
+                             "http://a,b/",
+                             "http://a b/",
+                             "http://:80/",
+                             "http://%zz/",
+                             "javascript:alert(1)",
+                             "?x",
+                             "#x"}) {
     EXPECT_STATUS(400, with_line("GET " + std::string(target) + " HTTP/1.1"));
   }
   EXPECT_STATUS(400, with_line("OPTIONS *x HTTP/1.1"));
@@ -135,8 +160,8 @@ TEST(RequestLine, CharactersThatUrisLackAre400) {
 }
 
 TEST(RequestLine, MalformedEscapesAre400) {
-  for (const char* target : {"/%", "/%4", "/%zz", "/%4g", "/%g4", "/a%", "/?%", "/?%x1", "/%%41", "/%00",
-                             "/a%00b", "/%u0041"}) {
+  for (const char* target : {"/%", "/%4", "/%zz", "/%4g", "/%g4", "/a%", "/?%", "/?%x1", "/%%41",
+                             "/%00", "/a%00b", "/%u0041"}) {
     EXPECT_STATUS(400, with_line("GET " + std::string(target) + " HTTP/1.1"));
   }
   EXPECT_STATUS(0, with_line("GET /%41%2f%7e%ff HTTP/1.1"));

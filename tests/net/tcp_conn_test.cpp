@@ -100,11 +100,11 @@ TEST(TcpConnTransfer, LargeBothWaysThroughTinyBuffers) {
 TEST(TcpConnTransfer, ManyPartsLeaveInOrder) {
   test::run([] {
     TcpPair pair = make_tcp_pair({.send_buffer = 4096, .receive_buffer = 4096});
-    const std::string text = pattern(300 * 1000);
+    const std::string text = pattern(700 * 1000);
     std::vector<iovec> parts;
     std::size_t at = 0;
     for (std::size_t i = 0; i < 1000; ++i) {
-      // Some empty, some longer than the socket's buffer.
+      // Some empty; the last one longer than the socket's buffer.
       const std::size_t size = i == 999 ? text.size() - at : (i * 7919) % 600;
       parts.push_back({const_cast<char*>(text.data()) + at, size});
       at += size;

@@ -154,9 +154,10 @@ TEST(TcpDeadlineWrite, SetIntoThePastWhileWaitingEndsItAtOnce) {
     TcpPair pair = make_tcp_pair({.send_buffer = 4096, .receive_buffer = 4096});
     fill(*pair.client);
     Task writer([&] {
-      const auto wrote = pair.client->write_all(pattern(1 << 20));
+      const std::string text = pattern(1 << 20);
+      const auto wrote = pair.client->write_all(text);
       EXPECT_EQ(wrote.error, Errc::timed_out);
-      EXPECT_EQ(wrote.written, 0u);
+      EXPECT_LT(wrote.written, text.size());
     });
     writer.wait_until_parked();
     pair.client->set_write_deadline(Deadline::after(-1s));

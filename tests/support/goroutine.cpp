@@ -58,19 +58,30 @@ class Completion {
   std::exception_ptr thrown_;
 };
 
+// Where is_parked() has the goroutines written. Opened by run(), before a test takes away all
+// descriptors there are.
+int dump_file() {
+  static const int fd = ::memfd_create("dump", MFD_CLOEXEC);
+  return fd;
+}
+
 // Asks the dump, which is the one thing that knows: "goroutine 7 [io read, ...". Slow and simple.
 bool is_parked(std::uint64_t id) {
-  const int fd = ::memfd_create("dump", MFD_CLOEXEC);
-  if (id == 0 || fd < 0) return false;
+  static std::mutex mutex;  // guards the file
+  if (id == 0) return false;
+  const std::lock_guard lock(mutex);
+  const int fd = dump_file();
+  if (::ftruncate(fd, 0) < 0 || ::lseek(fd, 0, SEEK_SET) < 0) std::abort();
   dump_goroutines(fd);
   std::string text(static_cast<std::size_t>(::lseek(fd, 0, SEEK_END)), '\0');
   const bool read = ::pread(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
-  ::close(fd);
   const std::string mark = "goroutine " + std::to_string(id) + " [";
   const std::size_t at = text.find(mark);
   if (!read || at == std::string::npos) return false;
   const std::string_view state = std::string_view(text).substr(at + mark.size());
-  return !state.starts_with("running") && !state.starts_with("runnable");
+  for (const char* going : {"running", "runnable", "detached", "dead"})
+    if (state.starts_with(going)) return false;
+  return true;
 }
 
 void dump() {
@@ -148,6 +159,7 @@ void expect_goroutines(std::uint64_t expected) {
 }
 
 void run(std::function<void()> body) {
+  (void)dump_file();
   const std::uint64_t before = runtime_stats().goroutines;
   const auto completion = std::make_shared<Completion>();
   // The body dies in the goroutine, before the completion: what it captured may need to park.

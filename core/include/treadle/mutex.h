@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include <treadle/context.h>
-#include <treadle/detail/lock.h>
 
 namespace treadle {
 
@@ -37,7 +36,8 @@ class Mutex {
   [[nodiscard]] Result<void> lock(const Context& ctx);
   // Never parks.
   [[nodiscard]] bool try_lock() noexcept;
-  // Never parks; any goroutine or thread. Panics when the mutex is not locked.
+  // Never parks; any goroutine or thread. Panics when the mutex is not locked. Does not touch the
+  // mutex once another could have locked it, so the next holder may destroy it.
   void unlock() {
     std::uint32_t locked = kLocked;
     if (!state_.compare_exchange_strong(locked, 0, std::memory_order_release,
@@ -47,14 +47,14 @@ class Mutex {
 
  private:
   static constexpr std::uint32_t kLocked = 1;
-  static constexpr std::uint32_t kWaiters = 2;  // the queue is not empty
 
   void lock_slow();
   void unlock_slow();
 
+  // Locked, waiters, and a spin lock over what follows (see mutex.cpp): one word, so that unlock()
+  // lets go of all of them by its last access.
   std::atomic<std::uint32_t> state_{0};
-  rt::Lock queue_lock_;  // protects what follows, and every change of kWaiters
-  bool woken_ = false;   // a waiter was woken and has not tried again yet
+  bool woken_ = false;  // a waiter was woken and has not tried again yet
   rt::Waiter* head_ = nullptr;
   rt::Waiter* tail_ = nullptr;
 };

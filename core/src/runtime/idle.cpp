@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -277,7 +278,8 @@ void startm(P* p, bool spinning) noexcept {
     ask = sched.idle_ms == 0;
     if (!m) {
       pidleput_locked(p);
-      ++sched.ms_wanted;
+      // No more than there are Ps to run: producers come by many times before a thread is made.
+      sched.ms_wanted = std::min(sched.ms_wanted + 1, sched.idle_ps.load(std::memory_order_relaxed));
     }
   }
   if (ask) ask_for_thread();

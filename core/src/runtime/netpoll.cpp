@@ -47,19 +47,20 @@ void unblock_and_ready(PollSide& s) noexcept {
   if (G* g = unblock(s, kPollNil)) goready(g);
 }
 
-void mark_peer_closed(PollDesc* pd, std::uint16_t tag) noexcept {
-  std::uint64_t seen = pd->seen.load(std::memory_order_relaxed);
-  while ((seen >> 32 & 0xffff) == tag && !(seen & PollDesc::kPeerClosed))
-    if (pd->seen.compare_exchange_weak(seen, seen | PollDesc::kPeerClosed,
-                                       std::memory_order_release, std::memory_order_relaxed))
-      return;
+void mark_seen(PollDesc* pd, std::uint16_t tag, std::uint64_t marks) noexcept {
+  std::uint64_t seen = pd->seen.load(std::memory_order_seq_cst);
+  while ((seen >> 32 & 0xffff) == tag && (seen & marks) != marks)
+    if (pd->seen.compare_exchange_weak(seen, seen | marks, std::memory_order_seq_cst)) return;
 }
 
 void collect(const epoll_event& e, GList& ready) noexcept {
   auto* pd = reinterpret_cast<PollDesc*>(e.data.u64 & ((std::uint64_t{1} << kTagShift) - 1));
   const auto tag = static_cast<std::uint16_t>(e.data.u64 >> kTagShift);
   if ((pd->generation() & 0xffff) != tag) return;  // its descriptor is gone
-  if (e.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) mark_peer_closed(pd, tag);
+  const std::uint64_t marks =
+      (e.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? PollDesc::kPeerClosed : 0) |
+      (e.events & EPOLLPRI ? PollDesc::kUrgent : 0);
+  if (marks) mark_seen(pd, tag, marks);
   const auto wake = [&](detail::PollMode mode) {
     if (G* g = unblock(pd->side[static_cast<int>(mode)], kPollReady)) {
       g->status.store(GStatus::runnable, std::memory_order_relaxed);
@@ -69,7 +70,7 @@ void collect(const epoll_event& e, GList& ready) noexcept {
         ready.push_back(g);
     }
   };
-  if (e.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) wake(detail::PollMode::read);
+  if (e.events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) wake(detail::PollMode::read);
   if (e.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) wake(detail::PollMode::write);
 }
 
@@ -281,7 +282,7 @@ Result<Pollable> Pollable::open(int fd) {
   pd->users.store(1, std::memory_order_release);
   poller.registered.fetch_add(1, std::memory_order_relaxed);
   epoll_event e{};
-  e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  e.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   e.data.u64 = tagged(pd);
   if (::epoll_ctl(poller.epfd, EPOLL_CTL_ADD, fd, &e) != 0) {
     const int error = errno;
@@ -327,7 +328,9 @@ Result<void> Pollable::wait(PollMode mode) const {
 }
 
 PollHints Pollable::hints() const noexcept {
-  return {(pd_->seen.load(std::memory_order_acquire) & PollDesc::kPeerClosed) != 0};
+  const std::uint64_t seen = pd_->seen.load(std::memory_order_seq_cst);
+  return {.peer_closed = (seen & PollDesc::kPeerClosed) != 0,
+          .urgent = (seen & PollDesc::kUrgent) != 0};
 }
 
 // The timer is left where it is when the deadline moves later: it will look again then. Storing the

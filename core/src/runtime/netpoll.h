@@ -48,8 +48,9 @@ inline constexpr std::int64_t kExpired = -1;
 
 struct alignas(64) PollDesc {
   PollSide side[2];  // by PollMode
-  // Generation in the high half; below it kPeerClosed. One word, so that a late event cannot mark a
-  // newer generation.
+  // Generation in the high half; below it kPeerClosed and kUrgent, which stay once seen. One word, so
+  // that a late event cannot mark a newer generation. Stored before the side becomes ready; all of
+  // it sequentially consistent, so that whoever clears that "ready" sees the mark as well.
   std::atomic<std::uint64_t> seen{0};
   // Holders of the descriptor number (the owner counts as one), and kClosing above them.
   std::atomic<std::uint32_t> users{0};
@@ -58,6 +59,7 @@ struct alignas(64) PollDesc {
   PollDesc* link = nullptr;  // free list
 
   static constexpr std::uint64_t kPeerClosed = 1;
+  static constexpr std::uint64_t kUrgent = 2;
   static constexpr std::uint32_t kClosing = 1u << 31;
 
   std::uint32_t generation() const noexcept {

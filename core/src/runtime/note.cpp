@@ -1,6 +1,7 @@
 #include "runtime/note.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,6 +24,13 @@ int futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
 
 void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
+}
+
+void spin_pause(int n) noexcept {
+  if (n < 100)
+    cpu_relax();
+  else
+    ::sched_yield();
 }
 
 void Note::sleep() noexcept {

@@ -38,6 +38,9 @@ inline void cpu_relax() noexcept {
 #endif
 }
 
+// The n-th pause of a spin loop whose holder may have lost its CPU: after a while gives up ours.
+void spin_pause(int n) noexcept;
+
 // CLOCK_MONOTONIC in nanoseconds.
 inline std::int64_t nanotime() noexcept { return Clock::now().time_since_epoch().count(); }
 

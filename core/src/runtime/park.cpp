@@ -45,23 +45,25 @@ void adopt(M* m, G* g) noexcept {
   m->guard.store(g->depth, std::memory_order_relaxed);  // stays above zero: no P can be lost here
 }
 
-// Leaves the calling G for `next`, which is adopted already, or for g0 when that is null. Returns
-// when the G runs again, perhaps on another M; only then may the caller look at getm().
-[[gnu::noinline]] void switch_to(M* m, G* g, G* next, bool dies) noexcept {
-  if (next) {
-    adopt(m, next);
-    fiber_leave(g->fiber, next->fiber, dies);
-    treadle_rt_switch(&g->sched.sp, next->sched.sp);
-  } else {
-    m->curg = nullptr;
-    m->guard.store(1, std::memory_order_relaxed);
-    fiber_leave(g->fiber, m->g0_fiber, dies);
-    treadle_rt_switch(&g->sched.sp, m->g0.sp);
-  }
-  fiber_arrive(g->fiber);
-  M* now = getm();
-  after_switch(now);
-  restore_eh(now, g);
+// Where a switch leads: another G, adopted already, or g0.
+struct Target {
+  FiberState* fiber;
+  void* sp;
+};
+
+Target to_g0(M* m) noexcept {
+  m->curg = nullptr;
+  m->guard.store(1, std::memory_order_relaxed);
+  return {&m->g0_fiber, m->g0.sp};
+}
+
+Target to_next(M* m) noexcept {
+  bool inherit = false;
+  G* next = next_local(m, &inherit);
+  if (!next) return to_g0(m);
+  begin_slice(m, m->p.load(std::memory_order_relaxed), inherit);
+  adopt(m, next);
+  return {&next->fiber, next->sched.sp};
 }
 
 void leave_g(M* m, G* g) noexcept {
@@ -70,12 +72,19 @@ void leave_g(M* m, G* g) noexcept {
   g->depth = m->guard.load(std::memory_order_relaxed);
 }
 
-void switch_from(M* m, G* g, bool dies) noexcept {
+// Returns when the G runs again, perhaps on another M; only then may the caller look at getm().
+[[gnu::noinline]] void switch_to(G* g, Target target) noexcept {
+  fiber_leave(g->fiber, *target.fiber, false);
+  treadle_rt_switch(&g->sched.sp, target.sp);
+  fiber_arrive(g->fiber);
+  M* now = getm();
+  after_switch(now);
+  restore_eh(now, g);
+}
+
+void switch_from(M* m, G* g) noexcept {
   leave_g(m, g);
-  bool inherit = false;
-  G* next = next_local(m, &inherit);
-  if (next) begin_slice(m, m->p.load(std::memory_order_relaxed), inherit);
-  switch_to(m, g, next, dies);
+  switch_to(g, to_next(m));
 }
 
 // A plain thread waits on its M's note. The hook runs at once: nobody else can continue this
@@ -123,7 +132,7 @@ void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
   m->hook = hook;
   m->hook_arg = arg;
   m->hook_g = g;
-  switch_from(m, g, false);
+  switch_from(m, g);
 }
 
 void goready(G* g) noexcept {
@@ -155,7 +164,7 @@ void ready_in_hook(M* m, G* g) noexcept {
 
 void switch_to_g0(M* m, G* g) noexcept {
   leave_g(m, g);
-  switch_to(m, g, nullptr, false);
+  switch_to(g, to_g0(m));
 }
 
 void yield_g(YieldTo where) noexcept {
@@ -163,11 +172,11 @@ void yield_g(YieldTo where) noexcept {
   G* g = m->curg;
   m->hook = where == YieldTo::local_queue ? &hook_yield_local : &hook_yield_global;
   m->hook_g = g;
-  switch_from(m, g, false);
+  switch_from(m, g);
 }
 
-// Ends the calling goroutine: g_free() runs on the next stack. In the same file as the other
-// switches, and not instrumented, since it never returns.
+// Not instrumented, and calls nothing instrumented that does not return: the frames would stay on the
+// fiber's shadow stack, which the next goroutine of this G inherits.
 [[noreturn]] TREADLE_UNINSTRUMENTED void goexit_switch(SwitchHook free_hook) noexcept {
   M* m = getm();
   G* g = m->curg;
@@ -175,7 +184,10 @@ void yield_g(YieldTo where) noexcept {
   m->hook = free_hook;
   m->hook_arg = nullptr;
   m->hook_g = g;
-  switch_from(m, g, true);
+  leave_g(m, g);
+  const Target target = to_next(m);
+  fiber_leave(g->fiber, *target.fiber, true);
+  treadle_rt_switch(&g->sched.sp, target.sp);
   __builtin_unreachable();
 }
 

@@ -85,10 +85,11 @@ void start_locked(const RuntimeOptions& o) {
   ignore_sigpipe();
   install_fault_handlers();
   netpoll_init();
+  sched.ps = {new P*[static_cast<std::size_t>(procs)], static_cast<std::size_t>(procs)};
   for (int i = 0; i < procs; ++i) {
     P* p = new P;
     p->id = i;
-    sched.ps.push_back(p);
+    sched.ps[static_cast<std::size_t>(i)] = p;
   }
   sched.procs = procs;
   {

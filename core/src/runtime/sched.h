@@ -46,7 +46,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <vector>
+#include <span>
 
 #include <treadle/detail/lock.h>
 #include <treadle/runtime.h>
@@ -86,7 +86,7 @@ struct Sched {
   std::atomic<bool> sysmon_slow{false};        // it sleeps for more than the hint's limit
   bool sysmon_deep = false;                    // it sleeps until an idle P is taken; under lock
 
-  std::vector<P*> ps;     // all Ps; fixed once started, but for stop_the_world()
+  std::span<P*> ps;       // all Ps; fixed once started. Not owned: threads outlive destructors
   int procs = 0;
   std::atomic<bool> started{false};
   std::atomic<std::uint64_t> next_id{1};

@@ -6,8 +6,8 @@ namespace treadle::rt {
 
 namespace {
 
-constexpr std::uintptr_t fired_state(Fired reason) noexcept {
-  return static_cast<std::uintptr_t>(reason) << 1 | 1;
+constexpr std::uintptr_t fired_state(Fired reason, bool parked) noexcept {
+  return static_cast<std::uintptr_t>(reason) << 2 | (parked ? 2u : 0u) | 1u;
 }
 
 // Runs once the G's registers are saved. The CAS publishes it; when it fails, something has fired
@@ -27,8 +27,8 @@ bool Waiter::claim(Fired reason, G** parked) noexcept {
   std::uintptr_t s = state.load(std::memory_order_relaxed);
   do {
     if (s & 1) return false;
-  } while (!state.compare_exchange_weak(s, fired_state(reason), std::memory_order_acq_rel,
-                                        std::memory_order_relaxed));
+  } while (!state.compare_exchange_weak(s, fired_state(reason, s != 0),
+                                        std::memory_order_acq_rel, std::memory_order_relaxed));
   *parked = reinterpret_cast<G*>(s);
   return true;
 }
@@ -40,12 +40,9 @@ bool Waiter::fire(Fired reason) noexcept {
   return true;
 }
 
-Fired Waiter::wait(WaitReason why, bool* did_park) noexcept {
-  Fired f = fired();
-  if (did_park) *did_park = false;
-  if (f != Fired::no) return f;
+Fired Waiter::wait(WaitReason why) noexcept {
+  if (Fired f = fired(); f != Fired::no) return f;
   gopark(&hook_commit, this, why);
-  if (did_park) *did_park = true;
   return fired();
 }
 

@@ -7,7 +7,7 @@
 //   Afterwards the owner unregisters from every source, under the source's lock, before the waiter
 //   goes out of scope: a losing source that is still inside fire() holds that lock.
 //
-//   state: 0 registered -> G* parked -> fired(reason), or 0 -> fired(reason)
+//   state: 0 registered -> G* parked -> fired(reason, parked), or 0 -> fired(reason)
 #pragma once
 
 #include <atomic>
@@ -38,12 +38,15 @@ struct Waiter {
   // *parked is the G to be made ready afterwards, or null when the owner has not parked: it is then
   // on its way to see the claim, and must be kept off by the source's lock.
   bool claim(Fired reason, G** parked) noexcept;
-  // Parks the calling G until fired; returns the reason. *did_park tells whether it really waited.
-  Fired wait(WaitReason why, bool* did_park = nullptr) noexcept;
+  // Parks the calling G until fired; returns the reason.
+  Fired wait(WaitReason why) noexcept;
   Fired fired() const noexcept {
     const std::uintptr_t s = state.load(std::memory_order_acquire);
-    return s & 1 ? static_cast<Fired>(s >> 1) : Fired::no;
+    return s & 1 ? static_cast<Fired>(s >> 2) : Fired::no;
   }
+  // Whether the owner was parked when it was claimed; once fired. Having called gopark() says
+  // nothing: the claim may come before the hook.
+  bool claimed_parked() const noexcept { return state.load(std::memory_order_relaxed) & 2; }
 };
 
 // A queue of waiters, first in first out; protected by its owner's lock.

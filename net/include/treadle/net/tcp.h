@@ -5,6 +5,9 @@
 //     treadle::go([c = std::shared_ptr(std::move(*conn))] { serve(*c); });
 #pragma once
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -46,10 +49,13 @@ class TcpConn final : public Conn {
   TcpConn(detail::Pollable pd, const SocketAddress& remote, Kind kind) noexcept
       : pd_(std::move(pd)), remote_(remote), kind_(kind) {}
   Result<void> wait_while_drained();
+  std::error_code failed(ssize_t negative_errno) noexcept;
 
   detail::Pollable pd_;
   SocketAddress remote_;
   Kind kind_;
+  // A call of ours has met the end of the stream or a reset; the poller may tell later.
+  std::atomic<bool> peer_gone_{false};
   // Read side only: the last read came back short, so the socket's buffer is known to be empty and
   // the next read waits without a system call.
   bool drained_ = false;

@@ -1,0 +1,145 @@
+// Clients that leave early, in every phase: the server goes on, and lets go of their connections.
+#include <string>
+
+#include <treadle/timer.h>
+
+#include "http_fixture.h"
+
+namespace treadle::test {
+namespace {
+
+// A server whose handler reads the body and answers with `size` bytes.
+class Answering {
+ public:
+  explicit Answering(std::size_t size)
+      : server_(http::Handler{[size](http::Response& res, const http::Request& req) {
+          if (!req.body().read_all()) return;
+          res.write(pattern(size));
+        }}) {}
+  RawClient client() { return RawClient(server_.port(), {.receive_buffer = 4096}); }
+
+  // Waits until every connection is gone, and checks that the server still serves.
+  void expect_well() {
+    while (server_->stats().connections > 0) treadle::sleep(1ms).value();
+    EXPECT_EQ(fetch(server_.port(), get("/", "Connection: close\r\n")).status, 200);
+  }
+
+ private:
+  RunningServer server_;
+};
+
+enum class Leave { close, reset };
+
+void leave(RawClient& client, Leave how) {
+  if (how == Leave::reset)
+    client.reset();
+  else
+    client.close();
+}
+
+class HttpDisconnect : public testing::TestWithParam<Leave> {};
+
+TEST_P(HttpDisconnect, BeforeAnyByte) {
+  run([how = GetParam()] {
+    Answering server(10);
+    RawClient client = server.client();
+    leave(client, how);
+    server.expect_well();
+  });
+}
+
+TEST_P(HttpDisconnect, WithinTheHead) {
+  run([how = GetParam()] {
+    Answering server(10);
+    RawClient client = server.client();
+    EXPECT_TRUE(client.send("GET / HTTP/1.1\r\nHos"));
+    leave(client, how);
+    server.expect_well();
+  });
+}
+
+TEST_P(HttpDisconnect, WithinTheBody) {
+  run([how = GetParam()] {
+    Answering server(10);
+    for (std::string_view start :
+         {"Content-Length: 100\r\n\r\n12345", "Transfer-Encoding: chunked\r\n\r\n5\r\n123"}) {
+      RawClient client = server.client();
+      EXPECT_TRUE(client.send("POST / HTTP/1.1\r\nHost: a\r\n" + std::string(start)));
+      leave(client, how);
+    }
+    server.expect_well();
+  });
+}
+
+TEST_P(HttpDisconnect, BeforeTheAnswer) {
+  run([how = GetParam()] {
+    Answering server(10);
+    RawClient client = server.client();
+    EXPECT_TRUE(client.send(get("/")));
+    leave(client, how);
+    server.expect_well();
+  });
+}
+
+TEST_P(HttpDisconnect, WithinALargeAnswer) {
+  run([how = GetParam()] {
+    Answering server(20'000'000);
+    RawClient client = server.client();
+    EXPECT_TRUE(client.send(get("/")));
+    client.read_exactly(1000);
+    leave(client, how);
+    server.expect_well();
+  });
+}
+
+TEST_P(HttpDisconnect, BetweenRequests) {
+  run([how = GetParam()] {
+    Answering server(10);
+    RawClient client = server.client();
+    EXPECT_EQ(client.roundtrip(get("/")).status, 200);
+    leave(client, how);
+    server.expect_well();
+  });
+}
+
+TEST_P(HttpDisconnect, WithManyRequestsUnderWay) {
+  run([how = GetParam()] {
+    Answering server(10'000);
+    RawClient client = server.client();
+    std::string all;
+    for (int i = 0; i < 500; ++i) all += get("/");
+    EXPECT_TRUE(client.send(all));
+    leave(client, how);
+    server.expect_well();
+  });
+}
+
+TEST_P(HttpDisconnect, AfterARefusal) {
+  run([how = GetParam()] {
+    Answering server(10);
+    RawClient client = server.client();
+    EXPECT_TRUE(client.send("NONSENSE\r\n\r\n"));
+    leave(client, how);
+    server.expect_well();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(HttpDisconnect, HttpDisconnect,
+                         testing::Values(Leave::close, Leave::reset), [](const auto& name) {
+                           return name.param == Leave::close ? "Close" : "Reset";
+                         });
+
+TEST(HttpDisconnectHalf, IncompleteHeadIsRefused) {
+  run([] {
+    Answering server(10);
+    RawClient client = server.client();
+    EXPECT_TRUE(client.send("GET / HTTP/1.1\r\nHost: a\r\n"));
+    client.shutdown_write();
+    EXPECT_EQ(client.read_response().status, 400);
+    client.close();
+    server.expect_well();
+  });
+}
+
+}  // namespace
+}  // namespace treadle::test

@@ -1,0 +1,183 @@
+// Limits of time and size: what a client may not do.
+#include <string>
+
+#include "http_fixture.h"
+
+namespace treadle::test {
+namespace {
+
+void ok(http::Response& res, const http::Request&) { res.print("ok"); }
+
+TEST(Timeouts, HeadThatDripsInIsAnsweredWith408) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.header_timeout = 100ms});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "));
+    RawResponse r = client.read_response();
+    EXPECT_EQ(r.status, 408);
+    EXPECT_EQ(r.header("Connection"), "close");
+    EXPECT_TRUE(client.closed_by_peer());
+    EXPECT_FALSE(client.was_reset());
+  });
+}
+
+TEST(Timeouts, BytesDoNotProlongTheHead) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.header_timeout = 200ms});
+    RawClient client(server.port());
+    const std::string head = get("/", "X: " + std::string(8000, 'x') + "\r\n");
+    // Byte by byte until the server has had enough; it gives up long before the head is whole.
+    for (char c : head)
+      if (!client.send(std::string_view(&c, 1)) || client.silent_for(1ms) == false) break;
+    EXPECT_EQ(client.read_response().status, 408);
+  });
+}
+
+TEST(Timeouts, SilentFirstRequestIsClosedWithoutAWord) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.header_timeout = 50ms});
+    RawClient client(server.port());
+    EXPECT_EQ(client.read_until_close(), "");
+  });
+}
+
+TEST(Timeouts, IdleConnectionIsClosedWithoutAWord) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.idle_timeout = 50ms});
+    RawClient client(server.port());
+    EXPECT_EQ(client.roundtrip(get("/")).status, 200);
+    EXPECT_EQ(client.read_until_close(), "");
+  });
+}
+
+TEST(Timeouts, SecondHeadHasItsOwnTime) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.header_timeout = 100ms, .idle_timeout = 20s});
+    RawClient client(server.port());
+    EXPECT_EQ(client.roundtrip(get("/")).status, 200);
+    ASSERT_TRUE(client.send("GET / HT"));
+    EXPECT_EQ(client.read_response().status, 408);
+  });
+}
+
+TEST(Timeouts, BodyThatStopsIsAnsweredWith408) {
+  run([] {
+    RunningServer server(http::Handler{[](http::Response& res, const http::Request& req) {
+                           auto body = req.body().read_all();
+                           EXPECT_EQ(body.error(), make_error_code(Errc::timed_out));
+                           (void)res;
+                         }},
+                         {.read_timeout = 100ms});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123"));
+    EXPECT_EQ(client.read_response().status, 408);
+    EXPECT_TRUE(client.closed_by_peer());
+  });
+}
+
+TEST(Timeouts, ReaderThatStopsIsCut) {
+  run([] {
+    std::error_code error;
+    RunningServer server(http::Handler{[&](http::Response& res, const http::Request&) {
+                           const std::string block(1 << 20, 'x');
+                           while (res.write(block)) {
+                           }
+                           error = res.error();
+                         }},
+                         {.write_timeout = 100ms});
+    RawClient client(server.port(), {.receive_buffer = 4096});
+    ASSERT_TRUE(client.send(get("/")));
+    // Reads nothing until the server has given up.
+    server->shutdown();
+    EXPECT_EQ(error, make_error_code(Errc::timed_out));
+    EXPECT_EQ(server->stats().cut, 1U);
+  });
+}
+
+TEST(Timeouts, SlowReaderIsServedToTheEnd) {
+  run([] {
+    const std::string body = pattern(4 << 20);
+    RunningServer server(http::Handler{[&](http::Response& res, const http::Request&) {
+                           res.content_length(body.size()).write(body);
+                         }},
+                         {.write_timeout = 300ms});
+    RawClient client(server.port(), {.receive_buffer = 4096});
+    ASSERT_TRUE(client.send(get("/")));
+    std::string got = client.read_until("\r\n\r\n");
+    got.clear();
+    // Some bytes in every stretch of the time-out, for several of them.
+    for (int i = 0; i < 8; ++i) {
+      got += client.read_exactly(50'000);
+      EXPECT_TRUE(client.silent_for(0ms) || true);
+      treadle::sleep(100ms).value();
+    }
+    got += client.read_exactly(body.size() - got.size());
+    EXPECT_TRUE(got == body);
+  });
+}
+
+TEST(Timeouts, RequestLineOverItsLimitIs414) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.limits = {.request_line = 1000, .head = 2000}});
+    EXPECT_EQ(fetch(server.port(), get("/" + std::string(1000 - 14, 'a'))).status, 200);
+    RawClient client(server.port());
+    RawResponse r = client.roundtrip(get("/" + std::string(1000 - 13, 'a')));
+    EXPECT_EQ(r.status, 414);
+    EXPECT_EQ(r.header("Connection"), "close");
+    EXPECT_TRUE(client.closed_by_peer());
+  });
+}
+
+TEST(Timeouts, HeadOverItsLimitIs431) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.limits = {.headers = 10}});
+    EXPECT_EQ(fetch(server.port(), get("/", "X: " + std::string(32'000, 'a') + "\r\n")).status,
+              200);
+    EXPECT_EQ(fetch(server.port(), get("/", "X: " + std::string(33'000, 'a') + "\r\n")).status,
+              431);
+    // Far beyond: the answer is read although the request was still on its way.
+    EXPECT_EQ(fetch(server.port(), get("/", "X: " + std::string(150'000, 'a') + "\r\n")).status,
+              431);
+    std::string ten;
+    for (int i = 0; i < 9; ++i) ten += "X: y\r\n";
+    EXPECT_EQ(fetch(server.port(), get("/", ten)).status, 200);
+    EXPECT_EQ(fetch(server.port(), get("/", ten + "X: y\r\n")).status, 431);
+  });
+}
+
+TEST(Timeouts, RefusalsAreAnsweredOnceAndClosed) {
+  run([] {
+    RunningServer server(http::Handler{ok});
+    struct Case {
+      std::string request;
+      int status;
+    };
+    for (const Case& c : {
+             Case{"GET / HTTP/1.1\r\n\r\n", 400},
+             Case{"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},
+             Case{"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501},
+             Case{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400},
+             Case{"GET /\r\n\r\n", 400},
+             Case{get("/", "Bad Name: x\r\n"), 400},
+             Case{get("/", "Expect: miracles\r\n"), 417},
+         }) {
+      RawClient client(server.port());
+      // A second request behind it must never be looked at.
+      ASSERT_TRUE(client.send(c.request + get("/")));
+      RawResponse r = client.read_response();
+      EXPECT_EQ(r.status, c.status) << c.request;
+      EXPECT_EQ(r.header("Connection"), "close");
+      EXPECT_EQ(client.read_until_close(), "") << c.request;
+    }
+    EXPECT_EQ(server->stats().requests, 0U);
+  });
+}
+
+TEST(Timeouts, OptionsOutOfRangePanic) {
+  EXPECT_THROW(http::Server({.idle_timeout = -1s}, http::Handler{ok}), Panic);
+  EXPECT_THROW(http::Server({.limits = {.head = 0}}, http::Handler{ok}), Panic);
+  EXPECT_THROW(http::Server({}, http::Handler{}), Panic);
+}
+
+}  // namespace
+}  // namespace treadle::test
