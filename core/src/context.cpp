@@ -31,7 +31,7 @@ ContextState* child_of(ContextNode* n) noexcept {
 
 void collect_child(ContextNode* n, ContextState*& children) {
   ContextState* child = child_of(n);
-  if (try_retain(child)) child->next_expired = std::exchange(children, child);
+  if (try_retain(child)) child->next_collected = std::exchange(children, child);
 }
 
 std::int64_t on_deadline(Timer* t, std::int64_t, TimerWork& work) {
@@ -94,21 +94,17 @@ void ContextState::unlink(ContextNode& n) noexcept {
   n.linked = false;
 }
 
+// Over the descendants without recursion. The list holds collected children only, never `c`, which
+// others may be cancelling or collecting at the same time.
 void context_cancel(ContextState* c, Errc error, std::error_code cause) noexcept {
-  // Breadth first over the descendants, without recursion. Each one in the list is retained.
-  context_retain(c);
-  c->next_expired = nullptr;
-  ContextState* todo = c;
+  Entry entry;
+  ContextState* todo = end_one(c, error, cause);
   while (todo) {
-    ContextState* now = std::exchange(todo, todo->next_expired);
-    ContextState* children;
-    {
-      Entry entry;
-      children = end_one(now, error, cause);
-    }
+    ContextState* now = std::exchange(todo, todo->next_collected);
+    ContextState* children = end_one(now, error, cause);
     while (children) {
-      ContextState* child = std::exchange(children, children->next_expired);
-      child->next_expired = std::exchange(todo, child);
+      ContextState* child = std::exchange(children, children->next_collected);
+      child->next_collected = std::exchange(todo, child);
     }
     context_release(now);
   }
@@ -188,14 +184,12 @@ CancelableContext with_deadline(const Context& parent, Deadline deadline) {
   const bool own = deadline < inherited;
   ContextState* c = rt::make_child(parent.state(), own ? deadline : inherited);
   Context ctx(c);
-  if (own && deadline.passed()) {
-    rt::context_cancel(c, Errc::timed_out, {});
-    return {ctx, CancelFunc(ctx)};
-  }
   rt::Entry entry;
   if (c->parent && !c->parent->link(c->in_parent)) {
     rt::context_cancel(c, static_cast<Errc>(c->parent->error.load(std::memory_order_acquire)),
                        c->parent->cause);
+  } else if (own && deadline.passed()) {
+    rt::context_cancel(c, Errc::timed_out, {});
   } else if (own) {
     c->timer.fn = &rt::on_deadline;
     c->timer.arg = c;

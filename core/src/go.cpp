@@ -3,7 +3,6 @@
 
 #include <sched.h>
 
-#include <functional>
 #include <memory>
 #include <new>
 
@@ -114,9 +113,9 @@ void g_free(M* m, G* g) noexcept {
   if (p->gfree.size() > kLocalFree) spill_free(p);
 }
 
-void for_each_g(const std::function<void(G*)>& visit) {
+void for_each_g(void (*visit)(G*, void*), void* arg) {
   for (Block* b = pool.blocks.load(std::memory_order_acquire); b; b = b->next)
-    for (G& g : b->g) visit(&g);
+    for (G& g : b->g) visit(&g, arg);
 }
 
 // Where every goroutine begins, called by treadle_rt_entry() on its own stack. Neither noexcept nor
@@ -162,9 +161,9 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
   G* g = static_cast<G*>(n.g);
   g->entry = entry_fn;
   g->closure = n.closure;
-  g->site = site;
+  g->site.store(site, std::memory_order_relaxed);
   g->depth = 1;
-  g->id = next_id(p);
+  g->id.store(next_id(p), std::memory_order_relaxed);
   auto frame = reinterpret_cast<std::uintptr_t>(n.closure) & ~std::uintptr_t{15};
   g->sched.sp = gobuf_prepare(reinterpret_cast<std::byte*>(frame));
   g->status.store(GStatus::runnable, std::memory_order_relaxed);
@@ -206,7 +205,7 @@ void gosched() {
 
 std::uint64_t goroutine_id() noexcept {
   rt::M* m = rt::getm();
-  return m->curg ? m->curg->id : 0;
+  return m->curg ? m->curg->id.load(std::memory_order_relaxed) : 0;
 }
 
 bool in_goroutine() noexcept {

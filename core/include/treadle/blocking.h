@@ -12,16 +12,19 @@ namespace treadle {
 
 namespace detail {
 // Out of line, so that no thread_local address is computed in the caller's code.
-void blocking_begin() noexcept;
+bool blocking_begin() noexcept;  // false: nothing to end (a nested hint, a plain thread)
 void blocking_end() noexcept;
 void blocking_begin_long() noexcept;
 void blocking_end_long() noexcept;
 
 struct BlockingScope {
-  BlockingScope() noexcept { blocking_begin(); }
-  ~BlockingScope() { blocking_end(); }
+  BlockingScope() noexcept : begun(blocking_begin()) {}
+  ~BlockingScope() {
+    if (begun) blocking_end();
+  }
   BlockingScope(const BlockingScope&) = delete;
   BlockingScope& operator=(const BlockingScope&) = delete;
+  const bool begun;
 };
 struct LongBlockingScope {
   LongBlockingScope() noexcept { blocking_begin_long(); }

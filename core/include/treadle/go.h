@@ -65,7 +65,7 @@ void go(F&& f, std::source_location site = std::source_location::current()) {
   }
 }
 
-// Lets other goroutines run; the caller goes to the end of the global queue.
+// Lets other goroutines run; the caller goes to the end of its P's queue.
 // Yields the calling G, which may resume on another thread; on a plain thread sched_yield.
 void gosched();
 

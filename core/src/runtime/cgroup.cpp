@@ -112,7 +112,7 @@ int default_procs() {
   int n = affinity_cpus();
   if (auto groups = slurp("/proc/self/cgroup"))
     if (auto limit = cgroup_cpu_limit(*groups, "/sys/fs/cgroup"))
-      n = std::min(n, static_cast<int>(std::ceil(*limit)));
+      n = static_cast<int>(std::min(static_cast<double>(n), std::ceil(*limit)));
   return std::clamp(n, 1, kMaxProcs);
 }
 

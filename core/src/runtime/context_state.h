@@ -44,7 +44,10 @@ struct ContextState {
   ContextNode in_parent;           // under the parent's lock
   Deadline deadline;
   Timer timer;                     // armed when this context's deadline is its own
-  ContextState* next_expired = nullptr;  // of a TimerWork, or of cancel()'s work list; retained
+  // Two lists, each of which a context enters at most once in its life: its timer fires once, and
+  // its one parent ends once. Retained while in either.
+  ContextState* next_expired = nullptr;    // TimerWork's
+  ContextState* next_collected = nullptr;  // children of a context being cancelled
 
   // False when it is done already; then `n` was not linked. Inside the guard.
   bool link(ContextNode& n) noexcept;

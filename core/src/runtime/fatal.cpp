@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -33,8 +34,9 @@ std::terminate_handler previous_terminate = nullptr;
 }
 
 void say_goroutine(const G* g) noexcept {
-  say("goroutine %llu, created at %s:%u in %s\n", static_cast<unsigned long long>(g->id),
-      g->site.file_name(), static_cast<unsigned>(g->site.line()), g->site.function_name());
+  const std::source_location site = g->site.load(std::memory_order_relaxed);
+  say("goroutine %llu, created at %s:%u in %s\n", static_cast<unsigned long long>(g->id.load()),
+      site.file_name(), static_cast<unsigned>(site.line()), site.function_name());
 }
 
 // On the M's signal stack: the goroutine's own has no room left.
@@ -110,37 +112,52 @@ void remove_signal_stack(M* m) {
 
 namespace treadle {
 
-void dump_goroutines(int fd) {
-  char line[512];
+namespace {
+
+struct Dump {
+  int fd;
+  std::int64_t now;
   std::size_t seen = 0;
-  const std::int64_t now = rt::nanotime();
-  rt::for_each_g([&](rt::G* g) {
-    const rt::GStatus status = g->status.load(std::memory_order_acquire);
-    if (status == rt::GStatus::idle || g->foreign) return;
-    ++seen;
-    const char* state = status == rt::GStatus::runnable ? "runnable"
-                        : status == rt::GStatus::dead   ? "dead"
-                                                        : "running";
-    const rt::M* m = g->m.load(std::memory_order_relaxed);
-    if (status == rt::GStatus::running && m &&
-        (m->req.load(std::memory_order_relaxed) & rt::kReqMask) == rt::kReqLost)
-      state = "detached";
-    if (status == rt::GStatus::waiting)
-      state = rt::wait_reason_text(g->reason.load(std::memory_order_relaxed));
-    const std::int64_t ms =
-        status == rt::GStatus::waiting
-            ? (now - g->waiting_since.load(std::memory_order_relaxed)) / 1'000'000
-            : 0;
-    const int n = std::snprintf(
-        line, sizeof line, "goroutine %llu [%s, %lld ms]:\n    created at %s:%u in %s\n",
-        static_cast<unsigned long long>(g->id), state, static_cast<long long>(ms),
-        g->site.file_name(), static_cast<unsigned>(g->site.line()), g->site.function_name());
-    if (n > 0) {
-      [[maybe_unused]] const auto w =
-          ::write(fd, line, std::min(static_cast<std::size_t>(n), sizeof line - 1));
-    }
-  });
-  const int n = std::snprintf(line, sizeof line, "%zu goroutines\n", seen);
+};
+
+const char* state_text(const rt::G* g, rt::GStatus status) noexcept {
+  const rt::M* m = g->m.load(std::memory_order_relaxed);
+  switch (status) {
+    case rt::GStatus::runnable: return "runnable";
+    case rt::GStatus::waiting: return rt::wait_reason_text(g->reason.load(std::memory_order_relaxed));
+    case rt::GStatus::dead: return "dead";
+    default:
+      return m && (m->req.load(std::memory_order_relaxed) & rt::kReqMask) == rt::kReqLost
+                 ? "detached"
+                 : "running";
+  }
+}
+
+void dump_one(rt::G* g, void* arg) {
+  auto& dump = *static_cast<Dump*>(arg);
+  const rt::GStatus status = g->status.load(std::memory_order_acquire);
+  if (status == rt::GStatus::idle || g->foreign) return;
+  ++dump.seen;
+  const std::int64_t since = g->waiting_since.load(std::memory_order_relaxed);
+  const std::int64_t ms = status == rt::GStatus::waiting ? (dump.now - since) / 1'000'000 : 0;
+  const std::source_location site = g->site.load(std::memory_order_relaxed);
+  char line[512];
+  int n = std::snprintf(line, sizeof line, "goroutine %llu [%s, %lld ms]:\n    created at %s:%u in %s",
+                        static_cast<unsigned long long>(g->id.load(std::memory_order_relaxed)),
+                        state_text(g, status), static_cast<long long>(ms), site.file_name(),
+                        static_cast<unsigned>(site.line()), site.function_name());
+  n = std::clamp(n, 0, static_cast<int>(sizeof line) - 2);
+  line[n] = '\n';
+  [[maybe_unused]] const auto w = ::write(dump.fd, line, static_cast<std::size_t>(n) + 1);
+}
+
+}  // namespace
+
+void dump_goroutines(int fd) {
+  Dump dump{fd, rt::nanotime()};
+  rt::for_each_g(&dump_one, &dump);
+  char line[64];
+  const int n = std::snprintf(line, sizeof line, "%zu goroutines\n", dump.seen);
   [[maybe_unused]] const auto w = ::write(fd, line, static_cast<std::size_t>(n));
 }
 

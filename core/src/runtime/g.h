@@ -58,9 +58,9 @@ struct alignas(64) G {
   Stack stack;
   FiberState fiber;
   EhGlobals eh;
-  std::uint64_t id = 0;
+  std::atomic<std::uint64_t> id{0};            // set on starting it; atomic for dumps
   std::atomic<std::int64_t> waiting_since{0};  // coarse clock, for dumps
-  std::source_location site;                   // where `go` was called
+  std::atomic<std::source_location> site{};    // where `go` was called; atomic for dumps
   bool foreign = false;                        // stands for a plain thread: no stack of its own
 };
 

@@ -212,8 +212,8 @@ void start_template_thread() {
 
 void acquirep(M* m, P* p) noexcept {
   p->status.store(PStatus::running, std::memory_order_relaxed);
-  p->m.store(m, std::memory_order_relaxed);
   m->p.store(p, std::memory_order_relaxed);
+  p->m.store(m, std::memory_order_release);  // pairs with the revoker, which looks into the M
   clear_req(m);
 }
 
@@ -303,6 +303,13 @@ void wake_poller(std::int64_t when) noexcept {
 
 void handoffp(P* p) noexcept {
   const std::int64_t when = p->timers.next_when();
+  std::int32_t none = 0;
+  if (runq_empty(p) && sched.idle_ps.load(std::memory_order_relaxed) == 0 &&
+      sched.spinning.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) {
+    // Every other P is busy, with hogs perhaps: this one looks for work and at the network.
+    startm(p, true);
+    return;
+  }
   bool start = !runq_empty(p);
   if (!start) {
     LockGuard hold(sched.lock);

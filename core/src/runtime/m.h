@@ -18,7 +18,6 @@ struct P;
 inline constexpr std::uint32_t kReqNone = 0;
 inline constexpr std::uint32_t kReqAsk = 1;   // the revoker wants the P
 inline constexpr std::uint32_t kReqLost = 2;  // the P is gone
-inline constexpr std::uint32_t kReqSeen = 3;  // asked, and the M has seen it inside the runtime
 inline constexpr std::uint32_t kReqMask = 3;
 inline constexpr std::uint32_t kReqSlow = 4;  // every entry takes the slow path; kept by every CAS
 

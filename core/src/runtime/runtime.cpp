@@ -156,6 +156,7 @@ int max_procs() {
 
 RuntimeStats runtime_stats() {
   using rt::sched;
+  rt::ensure_started();
   RuntimeStats s;
   std::uint64_t ended = 0;
   s.spawned = sched.foreign_spawned.load(std::memory_order_relaxed);

@@ -23,8 +23,9 @@ std::int64_t coarse_time() noexcept {
   return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
 }
 
-// Whether it is worth reading the clock for the P's timers. At each 16th slice, and whenever the
-// coarse clock has moved: a timer is late by no more than both allow.
+// For direct switches: whether it is worth reading the clock for the P's timers. At each 16th slice,
+// and whenever the coarse clock has moved: a timer is late by no more than both allow. g0 always
+// looks.
 bool timers_may_be_due(P* p) noexcept {
   if (p->timers.next_when() == kNever) return false;
   if (p->schedtick.load(std::memory_order_relaxed) % 16 == 0) return true;
@@ -102,8 +103,9 @@ G* steal_work(M* m, P* p) noexcept {
       P* victim = sched.ps[(start + i) % n];
       if (victim == p) continue;
       if (last && victim->timers.next_when() != kNever &&
-          run_timers(victim->timers, nanotime()) > 0) {
+          run_timers(victim->timers, nanotime())) {
         bool inherit;
+        // Also what keeps steal_into() to an empty queue: cancelled contexts ready any number of Gs.
         if (G* g = local_runq(p, &inherit)) return g;
       }
       G* g = victim->runq.steal_into(p->runq);
@@ -159,16 +161,12 @@ void reset_spinning(M* m) noexcept {
 
 // Everything that needs a P and does not wait. Null: nothing anywhere.
 G* look_for_work(M* m, P* p, bool* inherit) noexcept {
-  if (timers_may_be_due(p)) run_timers(p->timers, nanotime());
+  if (p->timers.next_when() != kNever) run_timers(p->timers, nanotime());
   if (p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0)
     if (G* g = globrunqget(p, 1)) return g;
   if (G* g = local_runq(p, inherit)) return g;
   *inherit = false;
   if (G* g = globrunqget(p, kRunqSize)) return g;
-  // The coarse look above may have passed a due timer by.
-  if (p->timers.next_when() != kNever && run_timers(p->timers, nanotime()) > 0)
-    if (G* g = local_runq(p, inherit)) return g;
-  *inherit = false;
   if (sched.procs == 1) return nullptr;  // nobody to steal from; the blocking poll comes next
 
   if (netpoll_waiters() > 0 && sched.last_poll.load(std::memory_order_relaxed) != 0) {
@@ -360,15 +358,14 @@ bool work_waits(P* p, std::int64_t now) noexcept {
   return polled != 0 && netpoll_waiters() > 0 && now - polled > 10'000'000;
 }
 
-std::uint32_t finish_timer_work(M* m, TimerWork& work) {
-  const std::uint32_t n = work.ready.size();
-  for (GList todo = std::exchange(work.ready, {}); G* g = todo.pop_front();) {
+void finish_timer_work(M* m, TimerWork& work) noexcept {
+  GList ready;
+  while (G* g = work.ready.pop_front()) {
     g->status.store(GStatus::runnable, std::memory_order_relaxed);
-    work.ready.push_back(g);
+    ready.push_back(g);
   }
-  inject(m, work.ready);
-  cancel_expired(work.expired_contexts);
-  return n;
+  inject(m, ready);
+  cancel_expired(std::exchange(work.expired_contexts, nullptr));
 }
 
 }  // namespace treadle::rt

@@ -45,7 +45,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <span>
 
 #include <treadle/detail/lock.h>
@@ -105,7 +104,7 @@ void globrunqput(GList& list) noexcept;
 void inject(M* m, GList& list) noexcept;
 bool runq_empty(const P* p) noexcept;
 // Does what run timers left; Gs become ready as by goready().
-std::uint32_t finish_timer_work(M* m, TimerWork& work);
+void finish_timer_work(M* m, TimerWork& work) noexcept;
 // True when something could run on `p` if its goroutine let go.
 bool work_waits(P* p, std::int64_t now) noexcept;
 // The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
@@ -159,6 +158,9 @@ void start_template_thread();
 // --- sysmon.cpp
 void start_sysmon();
 void wake_sysmon() noexcept;
+// One revocation, as sysmon's, of whoever holds `p`, overdue or not. True: the P was taken and
+// handed on. For the litmus test; any thread without a P.
+bool revoke_once(P* p) noexcept;
 // After it no goroutine runs on a P but the caller's; those outside the runtime run on detached.
 void stop_the_world(M* self) noexcept;
 
@@ -169,7 +171,7 @@ void ensure_started();
 G* g_alloc_foreign() noexcept;
 void g_free(M* m, G* g) noexcept;
 // Calls `visit` for every G ever made; any thread.
-void for_each_g(const std::function<void(G*)>& visit);
+void for_each_g(void (*visit)(G*, void*), void* arg);
 // --- fatal.cpp
 // Writes "treadle: fatal: <what>" to standard error and aborts.
 [[noreturn]] void fatal(const char* what) noexcept;

@@ -15,6 +15,7 @@ namespace treadle::rt {
 namespace {
 
 std::atomic<bool> have_membarrier{false};
+std::atomic<bool> omit_membarrier{false};
 
 long membarrier(int command) noexcept { return ::syscall(SYS_membarrier, command, 0, 0); }
 
@@ -45,39 +46,63 @@ void hook_requeue(M* m, G* g, void*) {
   m->next_g = g;
 }
 
+// Sleeps until somebody dequeues the bound G and hands a P over (startlockedm()), then goes on. The
+// G need not be saved: only this thread continues it.
+void wait_bound(M* m, G* g) noexcept {
+  m->note.sleep();
+  P* p = std::exchange(m->nextp, nullptr);
+  g->bound_m = nullptr;
+  g->status.store(GStatus::running, std::memory_order_relaxed);
+  acquirep(m, p);
+  begin_slice(m, p, false);
+}
+
+void push_bound_locked(M* m, G* g) noexcept {
+  g->bound_m = m;
+  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  m->p.store(nullptr, std::memory_order_relaxed);
+  sched.runq.push_back(g);
+  sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
+}
+
 // The P was taken away. Gets one, or queues the G and waits; returns the M the G is on then.
 M* reacquire(M* m, bool parking) noexcept {
   G* g = m->curg;
   if (parking) {
-    // switch_from() must not look for a next G in a P that is not ours any more.
+    // Not by way of next_local(), which would look into a P that is not ours any more.
     m->hook = &hook_requeue;
     m->hook_g = g;
     switch_to_g0(m, g);
     return getm();
   }
-  P* old = m->p.load(std::memory_order_relaxed);
   P* p;
   {
     LockGuard hold(sched.lock);
-    p = find_p_locked(old);
-    if (!p) {
-      g->bound_m = m;
-      g->status.store(GStatus::runnable, std::memory_order_relaxed);
-      m->p.store(nullptr, std::memory_order_relaxed);
-      sched.runq.push_back(g);
-      sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
-    }
+    p = find_p_locked(m->p.load(std::memory_order_relaxed));
+    if (!p) push_bound_locked(m, g);
   }
   if (!p) {
-    // Whoever dequeues the G sets nextp and wakes us (startlockedm()). The G need not be saved: only
-    // this thread continues it.
-    m->note.sleep();
-    p = std::exchange(m->nextp, nullptr);
-    g->bound_m = nullptr;
+    wait_bound(m, g);
+    return m;
   }
   acquirep(m, p);
-  g->status.store(GStatus::running, std::memory_order_relaxed);
   begin_slice(m, p, false);
+  return m;
+}
+
+// Asked in an entry that must not move the G: the P goes to whoever waits, the M stays with its G.
+M* give_way_in_place(M* m) noexcept {
+  P* p = m->p.load(std::memory_order_relaxed);
+  G* g = m->curg;
+  if (runq_empty(p) && sched.runq_size.load(std::memory_order_relaxed) == 0) return m;
+  if (!spare_m_available()) return m;  // nobody could take over
+  p->m.store(nullptr, std::memory_order_relaxed);
+  {
+    LockGuard hold(sched.lock);
+    push_bound_locked(m, g);
+  }
+  handoffp(p);
+  wait_bound(m, g);
   return m;
 }
 
@@ -92,7 +117,13 @@ bool membarrier_init() noexcept {
 
 bool membarrier_available() noexcept { return have_membarrier.load(std::memory_order_relaxed); }
 
+void membarrier_omit_for_litmus() noexcept {
+  omit_membarrier.store(true, std::memory_order_relaxed);
+}
+
 void membarrier_all() noexcept {
+  if (omit_membarrier.load(std::memory_order_relaxed)) [[unlikely]]
+    return;
   if (membarrier_available())
     membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
   else
@@ -107,29 +138,15 @@ void membarrier_all() noexcept {
     std::atomic_thread_fence(std::memory_order_seq_cst);  // what a membarrier would do for us
     req = m->req.load(std::memory_order_acquire);
   }
-  for (;;) {
-    switch (req & kReqMask) {
-      case kReqAsk:
-        if (cas_req(m, kReqAsk, parking ? kReqNone : kReqSeen, std::memory_order_acquire)) {
-          if (!parking) return m;
-          m->p.load(std::memory_order_relaxed)->counters.yields_on_request.add(1);
-          yield_g(YieldTo::global_queue);
-          return getm();
-        }
-        break;  // lost, or withdrawn, meanwhile
-      case kReqSeen:
-        if (!parking) return m;
-        if (cas_req(m, kReqSeen, kReqNone, std::memory_order_acquire)) {
-          m->p.load(std::memory_order_relaxed)->counters.yields_on_request.add(1);
-          yield_g(YieldTo::global_queue);
-          return getm();
-        }
-        break;
-      case kReqLost: return reacquire(m, parking);
-      default: return m;
-    }
-    req = m->req.load(std::memory_order_acquire);
+  if ((req & kReqMask) == kReqAsk && cas_req(m, kReqAsk, kReqNone, std::memory_order_acquire)) {
+    m->p.load(std::memory_order_relaxed)->counters.yields_on_request.add(1);
+    if (!parking) return give_way_in_place(m);
+    yield_g(YieldTo::global_queue);
+    return getm();
   }
+  // The CAS failed: the ask became `lost`, or was withdrawn.
+  if ((m->req.load(std::memory_order_acquire) & kReqMask) == kReqLost) return reacquire(m, parking);
+  return m;
 }
 
 }  // namespace treadle::rt
@@ -140,16 +157,20 @@ using namespace rt;
 
 // The hint is a counter that sysmon watches: odd for longer than its limit, with work waiting,
 // means that the P is taken. Nothing is entered, no lock is taken.
-[[gnu::noinline]] void blocking_begin() noexcept {
+[[gnu::noinline]] bool blocking_begin() noexcept {
   M* m = getm();
   const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
-  if (m->foreign || (blk & 1)) return;  // a nested hint is the outer one's
+  // A nested hint is the outer one's; inside blocking_long() there is no P to give.
+  if (m->foreign || (blk & 1) ||
+      (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqLost)
+    return false;
   m->blk.store(blk + 1, std::memory_order_relaxed);
   if (sched.sysmon_slow.load(std::memory_order_relaxed)) [[unlikely]] {
     Entry e;
     P* p = e.m()->p.load(std::memory_order_relaxed);
     if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) wake_sysmon();
   }
+  return true;
 }
 
 [[gnu::noinline]] void blocking_end() noexcept {
@@ -164,7 +185,7 @@ using namespace rt;
 [[gnu::noinline]] void blocking_begin_long() noexcept {
   M* m = enter_as(false);
   if (!m->foreign && m->guard.load(std::memory_order_relaxed) == 1 && spare_m_available()) {
-    // We are inside the guard, so nobody else can take the P: the state is none, ask or seen.
+    // We are inside the guard, so nobody else can take the P: the state is none or ask.
     P* p = m->p.load(std::memory_order_relaxed);
     m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
                  std::memory_order_relaxed);

@@ -18,15 +18,17 @@
 //              P.m, M.p or P.schedtick changed: CAS(ask -> none)
 //              CAS(req, ask -> lost): the P is the revoker's
 //
-//   enter_slow(), when it finds an ask: CAS(ask -> none) and yield, in a parking entry;
-//              CAS(ask -> seen) in any other, and go on. A later round turns seen into ask again.
+//   enter_slow(), when it finds an ask: CAS(ask -> none), and the goroutine gives way: in a parking
+//              entry it goes to the global queue; in any other it hands the P on and waits where it
+//              is, bound to its M, for its turn.
 //
 // Why it is sound. M stores guard, then loads req; the revoker stores ask, then loads guard. The
 // membarrier falls at one point of M's program order: when M's guard store is before it, the
 // revoker sees guard != 0; otherwise M's load of req is after it and sees the ask. Then the CAS on
-// req decides: exactly one of ask -> lost, ask -> none and ask -> seen succeeds. (An M that went on
-// at an ask without changing it could lose its P inside the runtime: the revoker may have loaded
-// guard just before.)
+// req decides: exactly one of ask -> lost and ask -> none succeeds. (An M that went on at an ask
+// without changing it could lose its P inside the runtime: the revoker may have loaded guard just
+// before. And one that only marked the ask as seen would never give way at all, since an entry
+// comes sooner than the barrier is over.)
 // leave()'s release pairs with the revoker's acquire of guard and carries the P's plain fields over
 // to its next holder.
 //
@@ -38,8 +40,8 @@
 //  - `lost` is cleared only by an M that owns a P again.
 //  - execute() withdraws an ask, since it was for the goroutine before; a goroutine that inherits
 //    its predecessor's slice inherits the ask too.
-//  - Only a parking entry may move a goroutine to another M. At any other one an ask stays
-//    standing, and a goroutine that finds its P lost with none idle is queued bound to its M.
+//  - Only a parking entry may move a goroutine to another M. At any other one a goroutine that is
+//    asked, or finds its P lost with none idle, is queued bound to its M.
 //  - Foreign threads, and every M where membarrier is refused, have kReqSlow set: each entry then
 //    takes the slow path, which in the latter case adds the fence that the membarrier would be.
 //
@@ -55,7 +57,7 @@
 namespace treadle::rt {
 
 // Both return the M the caller is on afterwards. `parking`: the caller is documented to park, so
-// the G may be moved and a standing ask is honoured by yielding.
+// the G may be moved to another one.
 M* enter_slow(M* m, bool parking) noexcept;
 
 inline M* enter_as(bool parking) noexcept {
@@ -112,6 +114,9 @@ inline void clear_req(M* m) noexcept {
 // run in fence mode.
 bool membarrier_init() noexcept;
 bool membarrier_available() noexcept;
+// The litmus test's negative control: from now on membarrier_all() does nothing, so that the
+// violations it prevents can be seen. Nothing else may call it.
+void membarrier_omit_for_litmus() noexcept;
 // After it every running thread of the process has passed a full barrier, or has kReqSlow set.
 void membarrier_all() noexcept;
 

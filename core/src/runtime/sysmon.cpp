@@ -56,7 +56,6 @@ bool overdue(P* p, M* m, std::int64_t now, bool* hinted) noexcept {
 
 bool ask(M* m) noexcept {
   if (cas_req(m, kReqNone, kReqAsk, std::memory_order_relaxed)) return true;
-  if (cas_req(m, kReqSeen, kReqAsk, std::memory_order_relaxed)) return true;
   return (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqAsk;
 }
 
@@ -82,7 +81,7 @@ bool retake(std::int64_t now) noexcept {
   std::size_t n = 0;
   LockGuard hold(sched.revoker);
   for (P* p : sched.ps) {
-    M* m = p->m.load(std::memory_order_relaxed);
+    M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
     if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running) continue;
     bool hinted = false;
     if (!overdue(p, m, now, &hinted) || !work_waits(p, now)) continue;
@@ -185,6 +184,18 @@ void wake_sysmon() noexcept {
   futex_wake(sched.sysmon_wake, 1);
 }
 
+bool revoke_once(P* p) noexcept {
+  LockGuard hold(sched.revoker);
+  M* m = p->m.load(std::memory_order_acquire);
+  if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running) return false;
+  const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
+  if (!ask(m) || !spare_m_available()) return false;
+  membarrier_all();
+  if (!take({p, m, tick, false})) return false;
+  handoffp(p);
+  return true;
+}
+
 void start_sysmon() {
   pthread_t t;
   pthread_attr_t attr;
@@ -212,14 +223,14 @@ void stop_the_world(M* self) noexcept {
       while (P* p = pidleget_locked()) p->status.store(PStatus::stopped, std::memory_order_relaxed);
     }
     for (P* p : sched.ps) {
-      M* m = p->m.load(std::memory_order_relaxed);
+      M* m = p->m.load(std::memory_order_acquire);
       if (m && p != own) ask(m);
     }
     membarrier_all();
     for (P* p : sched.ps) {
       // Acquire: pairs with give_p_to_stopper().
       if (p == own || p->status.load(std::memory_order_acquire) == PStatus::stopped) continue;
-      M* m = p->m.load(std::memory_order_relaxed);
+      M* m = p->m.load(std::memory_order_acquire);
       if (m && take({p, m, p->schedtick.load(std::memory_order_relaxed), false}))
         p->status.store(PStatus::stopped, std::memory_order_relaxed);
       else

@@ -119,11 +119,13 @@ bool timer_remove(Timer& t) noexcept {
   return true;
 }
 
-std::uint32_t run_timers(TimerHeap& heap, std::int64_t now) {
-  if (heap.next_when() > now) return 0;
+bool run_timers(TimerHeap& heap, std::int64_t now) {
+  if (heap.next_when() > now) return false;
   TimerWork work;
   heap.run_due(now, work);
-  return finish_timer_work(getm(), work);
+  if (work.empty()) return false;
+  finish_timer_work(getm(), work);
+  return true;
 }
 
 }  // namespace treadle::rt

@@ -84,8 +84,8 @@ bool timer_arm(Timer& t, std::int64_t when, bool only_earlier = false);
 // Takes `t` off its heap; true when it was armed. Afterwards its function does not run.
 bool timer_remove(Timer& t) noexcept;
 
-// Runs a heap's due timers and does what they leave; inside the guard. Returns how many Gs it
-// made ready.
-std::uint32_t run_timers(TimerHeap& heap, std::int64_t now);
+// Runs a heap's due timers and does what they leave; inside the guard. True: Gs may have become
+// ready, on the local queue if there is a P.
+bool run_timers(TimerHeap& heap, std::int64_t now);
 
 }  // namespace treadle::rt
