@@ -16,6 +16,8 @@ namespace {
 // How often a P prefers the global queue, so that two Gs that ready each other do not starve it.
 constexpr std::uint32_t kGlobalQueueTick = 61;
 constexpr int kStealRounds = 4;
+// So many Gs may follow each other through runnext while others wait in the queue: microseconds.
+constexpr std::uint32_t kRunnextStreak = 64;
 
 std::int64_t coarse_time() noexcept {
   timespec ts;
@@ -24,11 +26,13 @@ std::int64_t coarse_time() noexcept {
 }
 
 // For direct switches: whether it is worth reading the clock for the P's timers. At each 16th slice,
-// and whenever the coarse clock has moved: a timer is late by no more than both allow. g0 always
-// looks.
+// each 64th G that follows through runnext, and whenever the coarse clock has moved: a timer is late
+// by no more than all of these allow. g0 always looks.
 bool timers_may_be_due(P* p) noexcept {
   if (p->timers.next_when() == kNever) return false;
-  if (p->schedtick.load(std::memory_order_relaxed) % 16 == 0) return true;
+  if (p->schedtick.load(std::memory_order_relaxed) % 16 == 0 ||
+      p->runnext_streak % kRunnextStreak == 0)
+    return true;
   const std::int64_t coarse = coarse_time();
   if (coarse == p->coarse_seen) return false;
   p->coarse_seen = coarse;
@@ -84,9 +88,17 @@ G* steal_runnext(P* victim) noexcept {
                                                                                         : nullptr;
 }
 
+// runnext first, but not for ever: two Gs that ready each other would hold the queue, and with it
+// every timer and descriptor that became ready, until sysmon's slice is over.
 G* local_runq(P* p, bool* inherit) noexcept {
-  *inherit = true;
-  if (G* g = take_runnext(p)) return g;
+  if (p->runnext_streak < kRunnextStreak || p->runq.empty()) {
+    if (G* g = take_runnext(p)) {
+      ++p->runnext_streak;
+      *inherit = true;
+      return g;
+    }
+  }
+  p->runnext_streak = 0;
   *inherit = false;
   return p->runq.pop();
 }
