@@ -149,6 +149,15 @@ void AccessLog::record(const AccessRecord& r) {
   if (wake) wake_.notify_one();
 }
 
+void AccessLog::flush() {
+  std::unique_lock guard(lock_);
+  if (!lines_.empty()) {
+    hurry_ = true;
+    wake_.notify_one();
+  }
+  written_.wait(guard, [this] { return lines_.empty() && !writing_; });
+}
+
 void AccessLog::run() {
   pthread_setname_np(pthread_self(), "access-log");
   std::string batch;
@@ -156,16 +165,21 @@ void AccessLog::run() {
   std::unique_lock guard(lock_);
   for (;;) {
     wake_.wait(guard, [this] { return ending_ || !lines_.empty(); });
-    wake_.wait_for(guard, kGather, [this] { return ending_ || lines_.size() > kBuffer / 2; });
+    wake_.wait_for(guard, kGather,
+                   [this] { return ending_ || hurry_ || lines_.size() > kBuffer / 2; });
     batch.swap(lines_);
+    writing_ = true;
+    hurry_ = false;
     const bool last = ending_;
     guard.unlock();
     if (!batch.empty() && !sink_->write(batch))
       dropped_.fetch_add(static_cast<std::uint64_t>(std::count(batch.begin(), batch.end(), '\n')),
                          std::memory_order_relaxed);
     batch.clear();
-    if (last) return;
     guard.lock();
+    writing_ = false;
+    written_.notify_all();
+    if (last) return;
   }
 }
 

@@ -47,6 +47,8 @@ class AccessLog {
 
   // Never parks; any thread.
   void record(const AccessRecord& r);
+  // Waits until all that was recorded before has been written. Blocks the thread.
+  void flush();
   std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
 
  private:
@@ -59,9 +61,12 @@ class AccessLog {
   std::unique_ptr<Sink> sink_;  // the writer's own
   std::atomic<std::uint64_t> dropped_{0};
   std::mutex lock_;
-  std::condition_variable wake_;  // the writer's: lines have come, or the end
-  std::string lines_;             // under lock_
-  bool ending_ = false;           // under lock_
+  std::condition_variable wake_;     // the writer's: lines have come, or somebody wants them out
+  std::condition_variable written_;  // flush()'s: a batch is out
+  std::string lines_;                // under lock_, as are the following
+  bool writing_ = false;             // the writer has a batch in its hands
+  bool hurry_ = false;               // it should not wait for more
+  bool ending_ = false;
   std::thread writer_;
 };
 

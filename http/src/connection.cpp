@@ -78,9 +78,11 @@ void Connection::hurry() noexcept {
   phase_.store(Phase::idle);
 }
 
+// Closed first: a handler that wakes up cancelled must not get an answer out that was counted as
+// cut.
 void Connection::cut() noexcept {
-  context_.cancel();
   conn_->close();
+  context_.cancel();
 }
 
 void Connection::end() noexcept {
@@ -97,6 +99,7 @@ Next Connection::step() {
 
 Next Connection::read_head() {
   InputBuffer& in = x_->in;
+  in.begin_head();
   bool begun =
       false;  // something has come, if only the empty lines that may stand before a request
   for (;;) {
@@ -176,9 +179,8 @@ Connection::Target Connection::answer_target() {
 void Connection::run_handler() {
   RequestState& request = x_->request;
   ResponseWriter& writer = x_->writer;
-  const Duration timeout = server_->options.handler_timeout;
-  request.context = timeout == Duration::zero() ? with_cancel(context_.context).context
-                                                : with_timeout(context_.context, timeout).context;
+  const Deadline deadline = deadline_after(server_->options.handler_timeout);
+  request.context = with_deadline(context_.context, deadline).context;
   // Answered outside of the catch clauses: writing parks, and what is in flight should not.
   std::string failure;
   {
@@ -299,7 +301,7 @@ std::string Connection::describe() const {
   const RequestHead& head = x_->request.head;
   return fmt::format("{} {} {}", conn_->remote_address().to_string(),
                      head.method.empty() ? "-" : head.method,
-                     head.target.empty() ? "-" : head.target);
+                     head.target.empty() ? "-" : head.target.substr(0, kLoggedTarget));
 }
 
 }  // namespace treadle::http::detail

@@ -1,26 +1,39 @@
-// Line ends by memchr, stray control characters by one count over the whole section.
+// Line ends by memchr, stray control characters by one count over the whole section. Both stay well
+// below what llhttp costs; compilers do not make vector code of the count by themselves at -O2.
 #include "field_scan.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+
+#include "chars.h"
 
 namespace treadle::http {
 namespace {
 
-// How many control characters but HT there are. Plain arithmetic on bytes, so that compilers make
-// vector code of it; the sums of 255 bytes fit a byte.
+// Sixteen bytes at once, in the vector types that g++ and clang share.
+using Bytes [[gnu::vector_size(16)]] = std::uint8_t;
+
+// All ones in the bytes that are control characters other than HT.
+Bytes control_mask(const char* text) noexcept {
+  Bytes bytes;
+  std::memcpy(&bytes, text, sizeof bytes);
+  return (Bytes)(((bytes < 0x20) & (bytes != '\t')) | (bytes == 0x7f));
+}
+
+// How many control characters but HT there are.
 std::size_t count_controls(std::string_view text) noexcept {
+  constexpr std::size_t kStep = sizeof(Bytes);
+  constexpr std::size_t kSteps = 255;  // how many a byte can count
   std::size_t total = 0;
-  while (!text.empty()) {
-    const std::string_view block = text.substr(0, 255);
-    std::uint8_t count = 0;
-    for (const char c : block) {
-      const auto byte = static_cast<std::uint8_t>(c);
-      const bool control = (byte < 0x20) & (byte != '\t');
-      count = static_cast<std::uint8_t>(count + (control | (byte == 0x7f)));
-    }
-    total += count;
-    text.remove_prefix(block.size());
+  while (text.size() >= kStep) {
+    const std::size_t steps = std::min(text.size() / kStep, kSteps);
+    Bytes counts{};
+    for (std::size_t i = 0; i < steps; ++i) counts -= control_mask(text.data() + i * kStep);
+    for (std::size_t i = 0; i < kStep; ++i) total += counts[i];
+    text.remove_prefix(steps * kStep);
   }
+  for (const char c : text) total += chars::is_control(c) ? 1 : 0;
   return total;
 }
 

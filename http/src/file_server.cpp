@@ -147,7 +147,8 @@ void FileServer::serve(Response& res, const Request& req) const {
 }
 
 void FileServer::fail_open(Response& res, const Request& req, std::error_code e) {
-  const auto is = [&e](std::errc code) { return e == std::make_error_code(code); };
+  // By condition, not by code: codes of the system compare unequal to generic ones.
+  const auto is = [&e](std::errc condition) { return e == condition; };
   if (is(std::errc::permission_denied)) {
     res.send_error(status::kForbidden);
   } else if (is(std::errc::no_such_file_or_directory) || is(std::errc::not_a_directory) ||
@@ -156,7 +157,7 @@ void FileServer::fail_open(Response& res, const Request& req, std::error_code e)
     res.send_error(status::kNotFound);
   } else {
     log::warn("http: {} {} {}: file not opened: {}", req.remote_address().to_string(), req.method(),
-              req.target(), e.message());
+              req.target().substr(0, detail::kLoggedTarget), e.message());
     res.send_error(status::kServiceUnavailable);
   }
 }

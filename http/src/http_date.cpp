@@ -149,7 +149,7 @@ std::optional<std::int64_t> parse_rfc850(std::string_view text, std::int64_t now
   const auto time = to_time(f);
   // In that very year the rest of the date decides; a year that lacks the day (29 February) tells
   // nothing, and neither does the century before then.
-  if (f.year != limit || !time) return time;
+  if (f.year != limit || f.year < 100 || !time) return time;
   const auto limit_day = Fields{.year = limit, .month = 0, .day = 1};
   const auto now_into_year = now - *to_time(Fields{.year = year_of(now), .month = 0, .day = 1});
   if (*time - *to_time(limit_day) <= now_into_year) return time;

@@ -11,8 +11,8 @@ namespace treadle::http::detail {
 // One block of memory:  [ pinned | used | unread | room ]
 //
 // While a handler runs, the head it holds views into is pinned: it neither moves nor is it written
-// over. Whatever is read for the head leaves kBodyRoom free at the end, so that a body can always
-// be read behind the pinned head without moving it.
+// over. Invariant: when a head is parsed, kBodyRoom is free behind all that was read, so that a body
+// can always be read behind the pinned head without moving it.
 class InputBuffer {
  public:
   static constexpr std::size_t kInitial = 16 * 1024;
@@ -24,6 +24,9 @@ class InputBuffer {
   void append(std::size_t n) noexcept { end_ += n; }  // n bytes were read into the room
   void clear() noexcept { begin_ = end_ = pinned_ = 0; }
 
+  // Call before a head is parsed: a body may have been read right up to the block's end, together
+  // with the beginning of what follows it.
+  void begin_head();
   // Room for more of a head, growing when there is none. Moves the unread bytes to the front.
   std::span<std::byte> room_for_head();
   // Room for more of a body; all bytes must have been used. At least kBodyRoom.
@@ -37,6 +40,7 @@ class InputBuffer {
   void shrink() noexcept;
 
  private:
+  void move_to_front() noexcept;
   void reallocate(std::size_t capacity);
 
   std::unique_ptr<char[]> data_;

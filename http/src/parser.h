@@ -24,14 +24,15 @@ enum class BodyKind : std::uint8_t { none, length, chunked };
 
 // A request's head. Views point into the bytes given to parse_head().
 struct RequestHead {
-  std::string_view method;   // a known method's name
-  std::string_view target;   // as it stands in the request line
-  std::string_view path;     // origin-form path, still encoded; "*" for OPTIONS *; "/" for an empty one
-  std::string_view query;    // without '?', still encoded
-  std::string_view host;     // authority in force (Host, or that of an absolute-form target)
-  int minor_version = 1;     // HTTP/1.0 or 1.1
+  std::string_view method;  // a known method's name
+  std::string_view target;  // as it stands in the request line
+  std::string_view
+      path;  // origin-form path, still encoded; "*" for OPTIONS *; "/" for an empty one
+  std::string_view query;  // without '?', still encoded
+  std::string_view host;   // authority in force (Host, or that of an absolute-form target)
+  int minor_version = 1;   // HTTP/1.0 or 1.1
   std::vector<HeaderField> headers;
-  BodyKind body = BodyKind::none;
+  BodyKind body = BodyKind::none;    // none for `Content-Length: 0` as well
   std::uint64_t content_length = 0;  // for BodyKind::length
   bool keep_alive = true;            // what the request asks for
   bool expect_continue = false;
@@ -62,7 +63,9 @@ class RequestParser {
 
   struct HeadResult {
     ParseStatus status = ParseStatus::need_more;
-    std::size_t consumed = 0;  // for complete; also of leading empty lines that may be dropped
+    // Bytes to drop before the next call: the head when complete, else empty lines that stood
+    // before it.
+    std::size_t consumed = 0;
     ParseError error;
   };
   // `bytes` must begin at the same byte of the stream on each call for one request; it may have

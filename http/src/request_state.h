@@ -2,6 +2,7 @@
 // another and keeps its memory.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 #include <treadle/context.h>
@@ -13,6 +14,9 @@
 #include "url.h"
 
 namespace treadle::http::detail {
+
+// How much of a request's target the operator's log shows.
+inline constexpr std::size_t kLoggedTarget = 256;
 
 // Touched only by the goroutine that serves the request. The views in it point into the
 // connection's InputBuffer, pinned meanwhile.

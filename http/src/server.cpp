@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <treadle/blocking.h>
 #include <treadle/go.h>
 #include <treadle/http/error.h>
 #include <treadle/log.h>
@@ -58,15 +59,20 @@ ParserLimits parser_limits_of(const RequestLimits& limits) noexcept {
 // Accepts until the accept context ends, then takes what has come already: closing a listener
 // resets the connections in its backlog.
 Result<void> accept_connections(const std::shared_ptr<detail::ServerState>& s) {
-  ContextScope scope(s->accept_context.context);
-  for (;;) {
-    auto conn = s->listener->accept();
-    if (!conn) {
-      if (!s->stopping.load()) return fail(conn.error());
-      break;
+  {
+    ContextScope scope(s->accept_context.context);
+    for (;;) {
+      auto conn = s->listener->accept();
+      if (conn) {
+        detail::ServerState::start(s, std::move(*conn));
+      } else if (s->stopping.load()) {
+        break;
+      } else {
+        return fail(conn.error());
+      }
     }
-    detail::ServerState::start(s, std::move(*conn));
   }
+  // Outside of the scope, whose Context has ended.
   for (;;) {
     auto conn = s->listener->try_accept();
     if (!conn || !*conn) return {};
@@ -83,8 +89,9 @@ std::size_t cut(detail::ServerState& s) noexcept {
   s.closed.store(true);
   s.accept_context.cancel();
   if (s.listener) s.listener->close();
-  s.connections_context.cancel();
-  return s.cut_all();
+  const std::size_t busy = s.cut_all();
+  s.connections_context.cancel();  // connections that were being started, too
+  return busy;
 }
 
 }  // namespace
@@ -194,7 +201,11 @@ Server::Server(ServerOptions options, Router router) : Server(std::move(options)
   state_->router = std::move(router);
 }
 
-Server::~Server() { close(); }
+Server::~Server() {
+  close();
+  // The process may end right after its server, before the log's own end has come.
+  if (state_->access_log) blocking([this] { state_->access_log->flush(); });
+}
 
 Result<void> Server::listen() {
   detail::ServerState& s = *state_;

@@ -36,7 +36,7 @@ class Transport {
   Duration write_timeout_;
 };
 
-// `d` from now; a zero duration means never, as in ServerOptions.
+// `d` from now, a few milliseconds less at times; a zero duration means never, as in ServerOptions.
 Deadline deadline_after(Duration d) noexcept;
 
 }  // namespace treadle::http::detail

@@ -178,13 +178,13 @@ TEST(RevocationLitmus, QueuedGoroutinesSurviveTheHandOff) {
 TEST(RevocationLitmusControl, WithoutTheBarrierThereAreViolations) {
   if (!membarrier_available() && sched.started) GTEST_SKIP() << "entries have fences of their own";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(without_membarrier(),
-              [](int status) {
-                // Exit 42 is a hit; SIGSEGV or SIGABRT what a hit leads to. SIGALRM: none was seen.
-                return WIFSIGNALED(status) ? WTERMSIG(status) != SIGALRM
-                                           : WEXITSTATUS(status) == 42;
-              },
-              "");
+  EXPECT_EXIT(
+      without_membarrier(),
+      [](int status) {
+        // Exit 42 is a hit; SIGSEGV or SIGABRT what a hit leads to. SIGALRM: none was seen.
+        return WIFSIGNALED(status) ? WTERMSIG(status) != SIGALRM : WEXITSTATUS(status) == 42;
+      },
+      "");
 }
 #endif
 

@@ -4,8 +4,6 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <regex>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -33,6 +31,29 @@ class LogFile {
   std::string path_;
 };
 
+// A line cut at its quotes, which stand in no field: request, status and bytes, referrer, a space,
+// user agent. Checks what stands around them.
+using Parts = std::vector<std::string>;
+Parts parts_of(const std::string& line) {
+  Parts parts(1);
+  for (char c : line) {
+    if (c == '"')
+      parts.emplace_back();
+    else
+      parts.back().push_back(c);
+  }
+  EXPECT_EQ(parts.size(), 7U) << line;
+  parts.resize(7);
+  EXPECT_TRUE(parts[0].starts_with("127.0.0.1 - - [")) << line;
+  EXPECT_TRUE(parts[0].ends_with(" +0000] ")) << line;
+  EXPECT_EQ(parts[0].size(), std::string("127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] ").size());
+  // Seconds with six decimals.
+  EXPECT_EQ(parts[6].size() - parts[6].find('.'), 7U) << line;
+  parts.erase(parts.begin());
+  parts.pop_back();
+  return parts;
+}
+
 void answer(http::Response& res, const http::Request& req) {
   if (req.path() == "/created") res.status(201);
   res.print("hello");
@@ -51,19 +72,12 @@ TEST(AccessLog, EveryAnswerIsALine) {
   // The server is gone, so everything has been written.
   const std::vector<std::string> lines = log.lines();
   ASSERT_EQ(lines.size(), 4U);
-  const std::regex form(
-      R"re(127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "(.*)" (\d{3}) (\d+) "(.*)" "(.*)" \d+\.\d{6})re");
-  const auto expect = [&](const std::string& line, std::vector<std::string> parts) {
-    std::smatch m;
-    ASSERT_TRUE(std::regex_match(line, m, form)) << line;
-    for (std::size_t i = 0; i < parts.size(); ++i) EXPECT_EQ(m[i + 1].str(), parts[i]) << line;
-  };
-  expect(lines[0], {"GET /a?b=c HTTP/1.1", "200", "5", "http://x/", "tester/1"});
-  expect(lines[1], {"GET /created HTTP/1.1", "201", "5", "-", "-"});
-  expect(lines[2], {"GET / HTTP/1.0", "200", "5", "-", "-"});
-  std::smatch refused;
-  ASSERT_TRUE(std::regex_match(lines[3], refused, form)) << lines[3];
-  EXPECT_EQ(refused[1].str(), "-");
+  EXPECT_EQ(parts_of(lines[0]),
+            (Parts{"GET /a?b=c HTTP/1.1", " 200 5 ", "http://x/", " ", "tester/1"}));
+  EXPECT_EQ(parts_of(lines[1]), (Parts{"GET /created HTTP/1.1", " 201 5 ", "-", " ", "-"}));
+  EXPECT_EQ(parts_of(lines[2]), (Parts{"GET / HTTP/1.0", " 200 5 ", "-", " ", "-"}));
+  EXPECT_EQ(parts_of(lines[3])[0], "-");
+  EXPECT_TRUE(parts_of(lines[3])[1].starts_with(" 400 ")) << lines[3];
 }
 
 TEST(AccessLog, ClientsCannotForgeLinesOrDriveTerminals) {

@@ -183,6 +183,11 @@ TEST(RequestLine, LongLinesAre414EvenBeforeTheyEnd) {
   EXPECT_EQ(status_of("GET /" + std::string(35, 'a') + "\rb\n", limits), 414);
 }
 
+TEST(RequestLine, LimitsShorterThanAMethodFireFirst) {
+  EXPECT_EQ(status_of("GE\x01 / HTTP/1.1\r\n", {.request_line = 1}), 414);
+  EXPECT_EQ(status_of("GE\x01 / HTTP/1.1\r\n", {.request_line = 3}), 400);
+}
+
 TEST(RequestLine, DefaultLimitIs8K) {
   const auto line = [](std::size_t size) {
     return with_line("GET /" + std::string(size - 14, 'a') + " HTTP/1.1");

@@ -2,10 +2,14 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <map>
+#include <mutex>
+#include <random>
 #include <system_error>
 #include <vector>
 
@@ -26,24 +30,61 @@ int make_socket(const PairOptions& options, int flags) {
   return fd;
 }
 
+sockaddr_in loopback(std::uint32_t host) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(0x7f000000u | host);
+  return address;
+}
+
+// The listener that pairs with these options come from; one for the life of the process.
+struct PairListener {
+  int fd = -1;
+  sockaddr_in address{};
+};
+
+PairListener& pair_listener(const PairOptions& options) {
+  static std::map<std::pair<int, int>, PairListener> all;
+  PairListener& listener = all[{options.send_buffer, options.receive_buffer}];
+  if (listener.fd >= 0) return listener;
+  // The buffers' sizes are set before the handshake, which fixes the window's scale.
+  const int fd = make_socket(options, SOCK_NONBLOCK);
+  listener.address = loopback(1);
+  auto* native = reinterpret_cast<sockaddr*>(&listener.address);
+  socklen_t length = sizeof listener.address;
+  if (::bind(fd, native, length) < 0 || ::listen(fd, 1) < 0 ||
+      ::getsockname(fd, native, &length) < 0)
+    throw_errno("listening");
+  listener.fd = fd;
+  return listener;
+}
+
 }  // namespace
 
 TcpPair make_tcp_pair(const PairOptions& options) {
-  // The buffers' sizes are set before the handshake, which fixes the window's scale.
-  const int listener = make_socket(options, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  auto* native = reinterpret_cast<sockaddr*>(&address);
-  socklen_t length = sizeof address;
-  if (::bind(listener, native, length) < 0 || ::listen(listener, 1) < 0 ||
-      ::getsockname(listener, native, &length) < 0)
-    throw_errno("listening");
-  const int client = make_socket(options, SOCK_NONBLOCK);
-  if (::connect(client, native, length) < 0 && errno != EINPROGRESS) throw_errno("connect");
-  const int server = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (server < 0) throw_errno("accept");
-  ::close(listener);
+  static std::mutex mutex;  // guards pair_listener(), and that each accepts its own
+  static std::uint32_t source = std::random_device()();
+  int client = -1;
+  int server = -1;
+  {
+    const std::lock_guard lock(mutex);
+    const PairListener& listener = pair_listener(options);
+    client = make_socket(options, SOCK_NONBLOCK);
+    // Each pair leaves a port behind in TIME_WAIT for a minute. Tests make thousands of them, so
+    // each comes from an address of its own in 127.0.0.0/8.
+    const sockaddr_in from = loopback(0x10000 + (source++ & 0x7fffff));
+    const int one = 1;
+    ::setsockopt(client, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (::bind(client, reinterpret_cast<const sockaddr*>(&from), sizeof from) < 0)
+      throw_errno("bind");
+    const auto* to = reinterpret_cast<const sockaddr*>(&listener.address);
+    if (::connect(client, to, sizeof listener.address) < 0 && errno != EINPROGRESS)
+      throw_errno("connect");
+    pollfd ready{listener.fd, POLLIN, 0};
+    ::poll(&ready, 1, 5000);
+    server = ::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (server < 0) throw_errno("accept");
+  }
   auto adopt = [](int fd) {
     auto conn = net::TcpConn::adopt(fd, {});
     if (!conn) throw std::system_error(conn.error(), "adopt");

@@ -20,7 +20,6 @@ namespace treadle::test {
 namespace {
 
 using namespace std::chrono_literals;
-using net::Conn;
 using net::TcpListener;
 
 TEST(SupportRun, ExceptionComesOut) {

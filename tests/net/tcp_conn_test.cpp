@@ -1,8 +1,13 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
+#include <chrono>
+
+#include <treadle/blocking.h>
 #include <treadle/go.h>
 #include <treadle/net/tcp.h>
 
@@ -54,7 +59,7 @@ TEST(TcpConnEcho, ComesBack) {
 
 TEST(TcpConnEcho, ManyConnectionsAtOnce) {
   test::run([] {
-    constexpr int kConnections = 200;
+    constexpr int kConnections = 100;
     TcpListener listener = make_listener();
     Task server([&] {
       for (int i = 0; i < kConnections; ++i) {
@@ -64,6 +69,7 @@ TEST(TcpConnEcho, ManyConnectionsAtOnce) {
       }
     });
     std::vector<std::unique_ptr<Task>> clients;
+    clients.reserve(kConnections);
     for (int i = 0; i < kConnections; ++i)
       clients.push_back(std::make_unique<Task>([&, i] {
         auto conn = dial_tcp(listener.address());
@@ -116,6 +122,35 @@ TEST(TcpConnTransfer, ManyPartsLeaveInOrder) {
       pair.client->close();
     });
     EXPECT_TRUE(read_all(*pair.server, 777) == text);
+  });
+}
+
+// Goroutines that compute or block lose their P, and the others move from thread to thread: what a
+// call keeps of its thread over a park (errno's address) would show here.
+TEST(TcpConnTransfer, GoesOnBesideHogs) {
+  test::run([] {
+    std::atomic<bool> stop{false};
+    Task computing([&] {
+      while (!stop) {
+        const auto until = Deadline::after(std::chrono::milliseconds(25));
+        while (!until.passed() && !stop) {
+        }
+        gosched();
+      }
+    });
+    Task blocking_calls([&] {
+      while (!stop) {
+        blocking([] { ::poll(nullptr, 0, 2); });
+        gosched();
+      }
+    });
+    TcpPair pair = make_tcp_pair({.send_buffer = 4096, .receive_buffer = 4096});
+    const std::string text = pattern(400'000);
+    Task echoing([&] { echo(*pair.server); });
+    Task writer([&] { EXPECT_TRUE(pair.client->write_all(text)); });
+    EXPECT_TRUE(read_exactly(*pair.client, text.size(), 1000) == text);
+    stop = true;
+    pair.client->close();
   });
 }
 
@@ -224,8 +259,8 @@ TEST(TcpConnHalfClose, PeerClosedShowsWithoutAReader) {
 // edge: the shortcut must not sleep then.
 TEST(TcpConnUrgent, BytesBehindTheMarkAreRead) {
   test::run([] {
-    for (int i = 0; i < 200; ++i) {
-      TcpListener listener = make_listener();
+    TcpListener listener = make_listener();
+    for (int i = 0; i < 100; ++i) {
       RawClient client(listener.address().port());
       auto conn = listener.accept();
       ASSERT_TRUE(conn);
@@ -272,8 +307,8 @@ TEST(TcpConnUrgent, UrgentDataIsNoPeerClose) {
 
 TEST(TcpConnReset, ReaderGetsConnectionReset) {
   test::run([] {
+    TcpListener listener = make_listener();
     for (int i = 0; i < 100; ++i) {
-      TcpListener listener = make_listener();
       RawClient client(listener.address().port());
       auto conn = listener.accept();
       ASSERT_TRUE(conn);
@@ -357,7 +392,6 @@ TEST(TcpConnAddresses, EachEndNamesTheOther) {
 // gtest's thread, not a goroutine: the calls block it.
 TEST(TcpConnPlainThread, ReadsAndWrites) {
   TcpPair pair = make_tcp_pair();
-  std::string got;
   test::run([&] { EXPECT_TRUE(pair.client->write_all("from a goroutine")); });
   EXPECT_EQ(read_exactly(*pair.server, 16), "from a goroutine");
   EXPECT_TRUE(pair.server->write_all("from a thread"));

@@ -12,7 +12,6 @@ namespace treadle::net {
 namespace {
 
 using namespace std::chrono_literals;
-using test::fill;
 using test::make_listener;
 using test::make_tcp_pair;
 using test::pattern;

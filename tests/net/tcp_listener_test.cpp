@@ -194,6 +194,14 @@ TEST(TcpListenerTryAccept, SaysWhetherOneHasCome) {
   });
 }
 
+// UBSan looks at an object's type by way of a pipe, and takes the lack of descriptors for a wrong
+// type.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kFamineConfusesSanitizer = true;
+#else
+constexpr bool kFamineConfusesSanitizer = false;
+#endif
+
 // Takes every descriptor this process may have, and gives them back.
 class DescriptorFamine {
  public:
@@ -222,6 +230,7 @@ class DescriptorFamine {
 };
 
 TEST(TcpListenerFamine, AcceptWaitsItOut) {
+  if (kFamineConfusesSanitizer) GTEST_SKIP() << "UBSan needs descriptors itself";
   test::run([] {
     log::set_level(log::Level::off);
     TcpListener listener = make_listener();
@@ -244,6 +253,7 @@ TEST(TcpListenerFamine, AcceptWaitsItOut) {
 }
 
 TEST(TcpListenerFamine, CloseEndsThePause) {
+  if (kFamineConfusesSanitizer) GTEST_SKIP() << "UBSan needs descriptors itself";
   test::run([] {
     log::set_level(log::Level::off);
     TcpListener listener = make_listener();

@@ -14,8 +14,8 @@ namespace detail {
 // Out of line, so that no thread_local address is computed in the caller's code.
 bool blocking_begin() noexcept;  // false: nothing to end (a nested hint, a plain thread)
 void blocking_end() noexcept;
-void blocking_begin_long() noexcept;
-void blocking_end_long() noexcept;
+bool blocking_begin_long() noexcept;  // true: it became a plain hint
+void blocking_end_long(bool hinted) noexcept;
 
 struct BlockingScope {
   BlockingScope() noexcept : begun(blocking_begin()) {}
@@ -27,10 +27,11 @@ struct BlockingScope {
   const bool begun;
 };
 struct LongBlockingScope {
-  LongBlockingScope() noexcept { blocking_begin_long(); }
-  ~LongBlockingScope() { blocking_end_long(); }
+  LongBlockingScope() noexcept : hinted(blocking_begin_long()) {}
+  ~LongBlockingScope() { blocking_end_long(hinted); }
   LongBlockingScope(const LongBlockingScope&) = delete;
   LongBlockingScope& operator=(const LongBlockingScope&) = delete;
+  const bool hinted;
 };
 }  // namespace detail
 

@@ -182,20 +182,30 @@ using namespace rt;
   if (m->req.load(std::memory_order_relaxed) & kReqMask) Entry e;
 }
 
-[[gnu::noinline]] void blocking_begin_long() noexcept {
-  M* m = enter_as(false);
-  if (!m->foreign && m->guard.load(std::memory_order_relaxed) == 1 && spare_m_available()) {
-    // We are inside the guard, so nobody else can take the P: the state is none or ask.
-    P* p = m->p.load(std::memory_order_relaxed);
-    m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
-                 std::memory_order_relaxed);
-    p->m.store(nullptr, std::memory_order_relaxed);
-    sched.handoffs.fetch_add(1, std::memory_order_relaxed);
-    handoffp(p);
+[[gnu::noinline]] bool blocking_begin_long() noexcept {
+  if (getm()->foreign) return false;
+  {
+    Entry entry;
+    M* m = entry.m();
+    if (spare_m_available()) {
+      // We are inside the guard, so nobody else can take the P: the state is none or ask.
+      P* p = m->p.load(std::memory_order_relaxed);
+      m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
+                   std::memory_order_relaxed);
+      p->m.store(nullptr, std::memory_order_relaxed);
+      sched.handoffs.fetch_add(1, std::memory_order_relaxed);
+      handoffp(p);
+      return false;
+    }
   }
-  leave();
+  return blocking_begin();  // nobody could run the P yet; there will be one before long
 }
 
-[[gnu::noinline]] void blocking_end_long() noexcept { Entry e; }
+[[gnu::noinline]] void blocking_end_long(bool hinted) noexcept {
+  if (hinted)
+    blocking_end();
+  else
+    Entry entry;
+}
 
 }  // namespace treadle::detail

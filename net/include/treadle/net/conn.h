@@ -55,7 +55,8 @@ class Conn {
   virtual WriteResult send_file(const File& file, std::uint64_t offset, std::uint64_t count);
 
   // Waits until read() would not wait: bytes, the end of the stream or an error are there. Holds no
-  // buffer meanwhile. Parks the calling G. Errors as read().
+  // buffer meanwhile. Now and then it returns early; read() then waits. Parks the calling G.
+  // Errors: timed_out, closed, canceled.
   [[nodiscard]] virtual Result<void> wait_readable() = 0;
 
   // Deadlines of present and future calls; Deadline::never() removes one. Never park.
@@ -73,7 +74,8 @@ class Conn {
   // Ends our side of the stream (FIN); reading goes on. Never parks.
   [[nodiscard]] virtual Result<void> shutdown_write() = 0;
 
-  // Wakes whoever reads or writes with `closed` and releases the descriptor. Idempotent. Never parks.
+  // Wakes whoever reads or writes with `closed` and releases the descriptor. Idempotent. Never
+  // parks.
   virtual void close() noexcept = 0;
 
   // True when the peer was seen to close or reset the connection, without reading. A half-close

@@ -1,0 +1,2 @@
+-- Plain GET of the URL's path.
+dofile(os.getenv("TREADLE_WRK") .. "/report.lua")
