@@ -100,8 +100,8 @@ Next Connection::step() {
 Next Connection::read_head() {
   InputBuffer& in = x_->in;
   in.begin_head();
-  bool begun =
-      false;  // something has come, if only the empty lines that may stand before a request
+  // Whether anything has come, if only the empty lines that may stand before a request.
+  bool begun = false;
   for (;;) {
     if (!in.empty()) {
       begun = true;

@@ -391,7 +391,7 @@ TEST(ChanContext, CancelEndsAWaitAndNothingIsDelivered) {
   test::run([] {
     auto ch = make_chan<int>();
     auto [ctx, cancel] = with_cancel(background());
-    Task sender([&, ctx = ctx] { EXPECT_EQ(ch.send(1, ctx).error(), Errc::canceled); });
+    Task sender([&] { EXPECT_EQ(ch.send(1, ctx).error(), Errc::canceled); });
     sender.wait_until_parked();
     Task later([&] { ch.send(2); });
     later.wait_until_parked();
@@ -399,7 +399,7 @@ TEST(ChanContext, CancelEndsAWaitAndNothingIsDelivered) {
     sender.join();
     EXPECT_EQ(ch.recv(), 2);
 
-    Task receiver([&, ctx = ctx] { EXPECT_EQ(ch.recv(ctx).error(), Errc::canceled); });
+    Task receiver([&] { EXPECT_EQ(ch.recv(ctx).error(), Errc::canceled); });
     receiver.join();
     EXPECT_FALSE(ch.try_send(3));  // no dead receiver is left in the queue
   });

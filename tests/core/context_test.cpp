@@ -225,7 +225,7 @@ TEST(ContextDeadline, ManyEndTogether) {
 TEST(ContextDeadline, CancelComesFirst) {
   test::run([] {
     auto [ctx, cancel] = with_timeout(background(), 1h);
-    Task waiter([ctx = ctx] { ctx.wait(); });
+    Task waiter([ctx] { ctx.wait(); });
     waiter.wait_until_parked();
     cancel();
     waiter.join();

@@ -83,11 +83,11 @@ TEST(ForeignChan, CloseAndCancelReachAThread) {
     auto ch = make_chan<int>();
     auto [ctx, cancel] = with_cancel(background());
     std::thread closed([&] { EXPECT_FALSE(ch.recv()); });
-    std::thread canceled([&, ctx = ctx] {
+    std::thread canceled([&] {
       const auto r = make_chan<int>().recv(ctx);
       EXPECT_EQ(r.error(), Errc::canceled);
     });
-    go([ch, cancel = cancel] {
+    go([ch, cancel] {
       cancel();
       ch.close();
     });
@@ -138,9 +138,9 @@ TEST(ForeignWaitGroup, ThreadsWaitForGoroutinesAndBack) {
 TEST(ForeignContext, ThreadsCancelAndAreWoken) {
   auto [ctx, cancel] = with_cancel(background());
   WaitGroup wg;
-  const std::function<void(int)> wait = [ctx = ctx](int) { ctx.wait(); };
+  const std::function<void(int)> wait = [ctx](int) { ctx.wait(); };
   on_goroutines(5, wait, wg);
-  std::thread canceller([cancel = cancel] { cancel(); });
+  std::thread canceller([cancel] { cancel(); });
   on_threads(5, wait);
   canceller.join();
   wg.wait();

@@ -154,11 +154,11 @@ TEST(MutexContext, CancelEndsTheWaitAndTheLockGoesOn) {
     Mutex mu;
     auto [ctx, cancel] = with_cancel(background());
     mu.lock();
-    Task first([&, ctx = ctx] { EXPECT_EQ(mu.lock(ctx).error(), Errc::canceled); });
+    Task first([&] { EXPECT_EQ(mu.lock(ctx).error(), Errc::canceled); });
     first.wait_until_parked();
     Task second([&] { const std::lock_guard hold(mu); });
     second.wait_until_parked();
-    Task third([&, ctx = ctx] { EXPECT_EQ(mu.lock(ctx).error(), Errc::canceled); });
+    Task third([&] { EXPECT_EQ(mu.lock(ctx).error(), Errc::canceled); });
     third.wait_until_parked();
     cancel();
     first.join();

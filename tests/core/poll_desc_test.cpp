@@ -334,7 +334,7 @@ TEST(PollDescContext, CancelEndsTheWait) {
     const Pair pair = make_pair();
     for (int i = 0; i < 50; ++i) {
       auto [ctx, cancel] = with_cancel(background());
-      Task reader([&, ctx = ctx] {
+      Task reader([&] {
         const ContextScope scope(ctx);
         EXPECT_EQ(read_error(pair.a), Errc::canceled);
       });
@@ -352,7 +352,7 @@ TEST(PollDescContext, IsIgnoredWhenToldSo) {
     Pair pair = make_pair();
     pair.a.ignore_context();
     auto [ctx, cancel] = with_cancel(background());
-    Task reader([&, ctx = ctx] {
+    Task reader([&] {
       const ContextScope scope(ctx);
       EXPECT_EQ(read_some(pair.a), "still");
     });

@@ -39,7 +39,7 @@ TEST_P(RaceChan, CancelledSendsAreDeliveredOrNot) {
         WaitGroup senders;
         for (int s = 0; s < kSenders; ++s) {
           senders.add(1);
-          go([&, ctx = ctx, s] {
+          go([&, s] {
             for (int i = 0; i < 5; ++i)
               if (ch.send(s, ctx)) ++delivered;
             senders.done();
@@ -70,7 +70,7 @@ TEST_P(RaceChan, CancelledReceivesTakeNothing) {
         WaitGroup receivers;
         for (int r = 0; r < kReceivers; ++r) {
           receivers.add(1);
-          go([&, ctx = ctx] {
+          go([&] {
             while (auto v = ch.recv(ctx))
               if (*v) ++received;
             receivers.done();
@@ -277,7 +277,7 @@ TEST(RaceMutex, CancelledLocksLeaveTheLockSound) {
       WaitGroup wg;
       for (int i = 0; i < 8; ++i) {
         wg.add(1);
-        go([&, ctx = ctx, i] {
+        go([&, i] {
           for (int k = 0; k < 10; ++k) {
             if (i % 2) {
               mu.lock();
@@ -307,7 +307,7 @@ TEST(RaceWaitGroup, CancelAgainstDone) {
       auto wg = std::make_unique<WaitGroup>();
       auto [ctx, cancel] = with_cancel(background());
       wg->add(1);
-      go([cancel = cancel] { cancel(); });
+      go([cancel] { cancel(); });
       go([wg = wg.get()] { wg->done(); });
       (void)wg->wait(ctx);
       wg->wait();

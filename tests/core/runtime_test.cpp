@@ -272,7 +272,7 @@ TEST(RuntimeDump, NamesEachGoroutineWithItsWaitAndOrigin) {
       id = goroutine_id();
       (void)ch.recv();
     });
-    Task sleeper([&, ctx = ctx] {
+    Task sleeper([&] {
       const ContextScope scope(ctx);
       (void)sleep(1h);
     });

@@ -63,7 +63,7 @@ TEST(SignalsWait, HonoursTheContext) {
   test::run([] {
     SignalSet set({SIGUSR1});
     auto [ctx, cancel] = with_cancel(background());
-    Task waiter([&, ctx = ctx] {
+    Task waiter([&] {
       const ContextScope scope(ctx);
       EXPECT_EQ(set.wait().error(), Errc::canceled);
     });

@@ -89,7 +89,7 @@ TEST(TimerSleep, LongOnesDoNotHoldUpShortOnes) {
     auto [ctx, cancel] = with_cancel(background());
     std::vector<std::unique_ptr<Task>> sleepers;
     for (int i = 0; i < 10; ++i)
-      sleepers.push_back(std::make_unique<Task>([&, ctx = ctx] {
+      sleepers.push_back(std::make_unique<Task>([&] {
         const ContextScope scope(ctx);
         EXPECT_EQ(sleep(1h).error(), Errc::canceled);
       }));
@@ -173,7 +173,7 @@ TEST(TimerSleep, IsNotStarvedByYielders) {
 TEST(TimerSleep, ForeverEndsByContextOnly) {
   test::run([] {
     auto [ctx, cancel] = with_cancel(background());
-    Task forever([ctx = ctx] {
+    Task forever([ctx] {
       const ContextScope scope(ctx);
       EXPECT_EQ(sleep(Duration::max()).error(), Errc::canceled);
       EXPECT_EQ(sleep_until(Deadline::never()).error(), Errc::canceled);
@@ -205,7 +205,7 @@ TEST(TimerSleep, CancelRacesWithTheTimerWithoutHarm) {
   test::run([] {
     for (int i = 0; i < 300; ++i) {
       auto [ctx, cancel] = with_cancel(background());
-      Task sleeper([&, ctx = ctx] {
+      Task sleeper([&] {
         const ContextScope scope(ctx);
         const auto r = sleep(20us * (i % 10));
         EXPECT_TRUE(r || r.error() == Errc::canceled);

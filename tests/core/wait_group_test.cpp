@@ -107,7 +107,7 @@ TEST(WaitGroupContext, CancelEndsOneWaitOnly) {
     WaitGroup wg;
     wg.add(1);
     auto [ctx, cancel] = with_cancel(background());
-    Task canceled([&, ctx = ctx] { EXPECT_EQ(wg.wait(ctx).error(), Errc::canceled); });
+    Task canceled([&] { EXPECT_EQ(wg.wait(ctx).error(), Errc::canceled); });
     Task patient([&] { wg.wait(); });
     canceled.wait_until_parked();
     patient.wait_until_parked();

@@ -24,6 +24,9 @@ struct RuntimeOptions {
   int max_threads = 0;
 };
 
+// After fork() the child has none of the runtime's threads: until it execs, every call of treadle
+// there ends it with a message that says so. Start programs by posix_spawn.
+
 // Starts the runtime, runs `main` as its first goroutine and returns when that has returned.
 // Goroutines still there then stop where they are, without unwinding. Blocks the calling thread;
 // call it once, from a plain thread, as a rule main(). Panics when the runtime has been started

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <new>
 
 #include "runtime/context_state.h"
 #include "runtime/sched.h"
@@ -117,11 +118,12 @@ int wait_events(epoll_event* events, int most, std::int64_t timeout_ns) noexcept
   return ::epoll_wait(poller.epfd, events, most, static_cast<int>(ms));
 }
 
-PollDesc* pd_alloc() {
+PollDesc* pd_alloc() noexcept {
   LockGuard hold(poller.lock);
   if (!poller.free) {
     constexpr int kBlock = 64;
-    auto* block = new PollDesc[kBlock];
+    auto* block = new (std::nothrow) PollDesc[kBlock];
+    if (!block) return nullptr;
     for (int i = 0; i < kBlock; ++i) {
       for (PollSide& s : block[i].side) {
         s.pd = &block[i];
@@ -271,6 +273,10 @@ Result<Pollable> Pollable::open(int fd) {
   {
     Entry entry;
     pd = pd_alloc();
+  }
+  if (!pd) {
+    ::close(fd);
+    return fail_errno(ENOMEM);
   }
   for (PollSide& s : pd->side) {
     s.state.store(kPollNil, std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <unistd.h>
@@ -68,8 +69,16 @@ void ignore_sigpipe() {
 // Before static destructors: goroutines must not run into what these take down. When exit() is
 // called from a goroutine, the guard keeps its own P meanwhile.
 void at_exit() {
+  if (sched.forked.load(std::memory_order_relaxed)) return;
   Entry entry;
   stop_the_world(entry.m());
+}
+
+// Only the forking thread lives on in the child. Its next entry finds that out: a plain thread's is
+// slow anyway, an M's is made so.
+void in_forked_child() {
+  sched.forked.store(true, std::memory_order_relaxed);
+  getm()->req.fetch_or(kReqSlow, std::memory_order_relaxed);
 }
 
 void start_locked(const RuntimeOptions& o) {
@@ -100,6 +109,7 @@ void start_locked(const RuntimeOptions& o) {
   start_template_thread();
   start_sysmon();
   std::atexit(at_exit);
+  ::pthread_atfork(nullptr, nullptr, &in_forked_child);
   sched.started.store(true, std::memory_order_release);
 }
 

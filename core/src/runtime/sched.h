@@ -88,6 +88,7 @@ struct Sched {
   std::span<P*> ps;       // all Ps; fixed once started. Not owned: threads outlive destructors
   int procs = 0;
   std::atomic<bool> started{false};
+  std::atomic<bool> forked{false};        // this is a forked child: none of the threads is here
   std::atomic<std::uint64_t> next_id{1};
   std::atomic<std::uint64_t> foreign_spawned{0};
   std::atomic<std::uint64_t> handoffs{0}, preemptions{0}, refused_handoffs{0};

@@ -131,6 +131,8 @@ void membarrier_all() noexcept {
 }
 
 [[gnu::noinline]] M* enter_slow(M* m, bool parking) noexcept {
+  if (sched.forked.load(std::memory_order_relaxed)) [[unlikely]]
+    fatal("treadle was called in a forked child: its threads are not there; exec, or posix_spawn");
   if (m == &foreign_sentinel) return foreign_m();
   if (m->guard.load(std::memory_order_relaxed) > 1 || m->foreign) return m;
   std::uint32_t req = m->req.load(std::memory_order_acquire);
