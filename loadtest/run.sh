@@ -35,7 +35,8 @@ file-1k files /1k.bin 64 get -
 file-100k files /100k.bin 64 get -
 file-10m files /10m.bin 8 get -
 beside-slow demo /hello 64 get TREADLE_BESIDE=/slow?ms=50
-beside-spin demo /hello 64 get TREADLE_BESIDE=/spin?ms=1000'
+beside-spin demo /hello 64 get TREADLE_BESIDE=/spin?ms=1000
+idle-10000 hello /hello 10000 hold -'
 
 usage() { echo "loadtest/run.sh: $*" >&2; exit 2; }
 number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || usage "$1 needs a positive number, not '$2'"; }
@@ -58,7 +59,7 @@ program=loadtest/run.sh
 # shellcheck source=../tests/support/setup.sh
 . "$top/tests/support/setup.sh"
 need_packages "${packages[@]}" wrk
-[ -n "$url" ] || build_preset release treadle-hello treadle-demo treadle-files
+[ -n "$url" ] || build_preset release treadle-hello treadle-demo treadle-files treadle-hold
 
 work=$(mktemp -d)
 server= beside=
@@ -131,6 +132,15 @@ while read -r name app path connections script variables; do
   export TREADLE_DEPTH=16 TREADLE_BODY=1024 TREADLE_BESIDE=
   [ "$variables" = - ] || export "${variables?}"
   start_server "$app"
+  if [ "$script" = hold ]; then
+    # shellcheck disable=SC2046
+    held=$($(on 1) "$bin/treadle-hold" "${base#http://}" "$path" "$connections" 2000 "$server")
+    awk -v name="$name" '{for (i = 2; i <= NF; i++) {split($i, f, "="); v[f[1]] = f[2]}
+      printf "%-15s %d connections held, %d bytes of server memory each; another one meanwhile: p50 %.3f p99 %.3f\n",
+        name, v["connections"], v["bytes_each"], v["p50"] / 1000, v["p99"] / 1000}' <<<"$held"
+    stop
+    continue
+  fi
   : >"$work/rows"
   for _ in $(seq "$rounds"); do
     [ -z "$TREADLE_BESIDE" ] || start_beside "$TREADLE_BESIDE"

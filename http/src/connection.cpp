@@ -25,10 +25,10 @@ void count(std::atomic<std::uint64_t>& counter) noexcept {
 
 // What to answer where the body failed and the handler said nothing; 0: nothing special.
 int status_for_body_error(std::error_code e) noexcept {
+  if (!e) return 0;
   if (e == Errc::body_too_large) return status::kContentTooLarge;
-  if (e == Errc::malformed_body || e == treadle::Errc::eof) return status::kBadRequest;
   if (e == treadle::Errc::timed_out) return status::kRequestTimeout;
-  return 0;
+  return status::kBadRequest;  // malformed, or ended early; a client that is gone hears nothing
 }
 
 }  // namespace

@@ -33,16 +33,18 @@ enum class Next : std::uint8_t {
 //
 // Between requests it holds no Exchange either: buffers belong to requests in progress.
 //
-// Phases, for shutdown, which runs elsewhere and must give idle connections less time, and only
-// them:
+// Phases, for shutdown, which runs elsewhere and must give idle connections less time, and no
+// others:
 //   idle    -> active   by the connection's goroutine, when bytes have come
-//   active  -> idle     by the same, when it has set the idle deadline
-//   idle    -> touched -> idle   by hurry(), which sets a nearer deadline in between; the
-//   connection
-//                       waits the moment that takes
+//   active  -> idle     by the same, once it has set the idle deadline
+//   idle    -> touched  by hurry(), which sets a nearer deadline and goes back to idle; the
+//                       connection waits for the moment that takes
 //   active  -> over     by the connection's goroutine: the last response has left
 // A connection that becomes idle looks at `stopping` afterwards; hurry() comes after `stopping` was
 // set. So one of the two sees the other.
+//
+// Rejected: holding back the answers of pipelined requests to send several at once. The next
+// handler may take as long as it likes, and the answer before it would wait for it.
 class Connection {
  public:
   Connection(std::shared_ptr<ServerState> server, std::unique_ptr<net::Conn> conn);

@@ -1,0 +1,144 @@
+// A connection over a transport that splits, fails and stalls at every byte.
+#include "connection.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "server_state.h"
+#include "support/faulty_conn.h"
+#include "support/goroutine.h"
+#include "support/pipe_conn.h"
+
+namespace treadle::http::detail {
+namespace {
+
+// Two requests with bodies and one without, of every framing.
+constexpr std::string_view kRequests =
+    "POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    "3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n"
+    "POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nwxyz"
+    "GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+void answer(Response& res, const Request& req) {
+  auto body = req.body().read_all();
+  if (!body) return;
+  res.header("Date", "now").print("{} {};", req.path(), *body);
+  if (req.path() != "/stream") return;
+  res.flush();
+  res.print("more");
+}
+
+// A server's state with nothing listening.
+std::shared_ptr<ServerState> make_state() {
+  return std::make_shared<ServerState>(ServerOptions{}, Handler{answer});
+}
+
+// Sends `requests` through a connection that `prepare` has spoilt, and returns all that came back.
+template <class Prepare>
+std::string exchange(const std::shared_ptr<ServerState>& state, Prepare prepare,
+                     std::string_view requests = kRequests) {
+  auto [theirs, ours] = test::make_pipe();
+  auto faulty = std::make_unique<test::FaultyConn>(std::move(ours));
+  prepare(*faulty);
+  ServerState::start(state, std::move(faulty));
+  // A write fails, and so does the read, when the server has closed early.
+  std::string got;
+  if (theirs->write_all(requests)) theirs->shutdown_write().value();
+  std::array<std::byte, 4096> buffer;
+  for (;;) {
+    const Result<std::size_t> n = theirs->read(buffer);
+    if (!n || *n == 0) break;
+    got.append(reinterpret_cast<const char*>(buffer.data()), *n);
+  }
+  theirs->close();
+  state->connections_alive.wait();
+  return got;
+}
+
+const std::string kAnswers = [] {
+  const auto small = [](std::string_view body) {
+    return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) +
+           "\r\nContent-Type: text/plain; charset=utf-8\r\nDate: now\r\n\r\n" + std::string(body);
+  };
+  return small("/first abcde;") + small("/second wxyz;") +
+         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+         "Content-Type: text/plain; charset=utf-8\r\nDate: now\r\n\r\n"
+         "9\r\n/stream ;\r\n4\r\nmore\r\n0\r\n\r\n";
+}();
+
+TEST(Connection, SplitAtEveryByteAnswersTheSame) {
+  test::run([] {
+    const auto state = make_state();
+    EXPECT_EQ(exchange(state, [](test::FaultyConn&) {}), kAnswers);
+    EXPECT_EQ(exchange(state, [](test::FaultyConn& c) { c.read_in_pieces({}, 1); }), kAnswers);
+    EXPECT_EQ(exchange(state, [](test::FaultyConn& c) { c.write_in_pieces({}, 1); }), kAnswers);
+    for (std::size_t at = 1; at < kRequests.size(); ++at)
+      ASSERT_EQ(exchange(state, [at](test::FaultyConn& c) { c.read_in_pieces({at}); }), kAnswers)
+          << at;
+  });
+}
+
+TEST(Connection, BufferedAnswerLeavesInOneWrite) {
+  test::run([] {
+    const std::string body(ResponseWriter::kBodyBuffer, 'b');
+    const auto state = std::make_shared<ServerState>(
+        ServerOptions{}, Handler{[&](Response& res, const Request&) { res.write(body); }});
+    const std::string got = exchange(
+        state, [](test::FaultyConn& c) { c.fail_writes_at_call(1, EPIPE); },
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    EXPECT_TRUE(got.ends_with("\r\n\r\n" + body));
+    EXPECT_EQ(state->stats().cut, 0U);
+  });
+}
+
+TEST(Connection, ReadFailureAtAnyByteEndsIt) {
+  test::run([] {
+    const auto state = make_state();
+    for (std::size_t at = 0; at < kRequests.size(); ++at) {
+      const std::string got =
+          exchange(state, [at](test::FaultyConn& c) { c.fail_reads_at_byte(at, ECONNRESET); });
+      // What was read whole before may have been answered, and nothing else comes.
+      const std::size_t n = std::min(got.size(), kAnswers.size());
+      const bool refused = got.find("HTTP/1.1 4") != std::string::npos;
+      EXPECT_TRUE(refused || got == kAnswers.substr(0, n)) << at << '\n' << got;
+    }
+    EXPECT_EQ(state->stats().connections, 0U);
+  });
+}
+
+TEST(Connection, WriteFailureAtAnyByteEndsItWithNothingMoreSent) {
+  test::run([] {
+    const auto state = make_state();
+    for (std::size_t at = 0; at < kAnswers.size(); ++at) {
+      const std::string got =
+          exchange(state, [at](test::FaultyConn& c) { c.fail_writes_at_byte(at, EPIPE); });
+      ASSERT_EQ(got, kAnswers.substr(0, at));
+    }
+    EXPECT_EQ(state->stats().cut, kAnswers.size());
+  });
+}
+
+TEST(Connection, ShutdownFindsItInEveryPhase) {
+  test::run([] {
+    // Stalled within the first head, within a body, and in the middle of an answer.
+    for (std::size_t at : {0U, 5U, 75U}) {
+      const auto state = make_state();
+      auto [theirs, ours] = test::make_pipe();
+      auto faulty = std::make_unique<test::FaultyConn>(std::move(ours));
+      test::FaultyConn& conn = *faulty;
+      conn.stall_reads_at_byte(at);
+      ServerState::start(state, std::move(faulty));
+      ASSERT_TRUE(theirs->write_all(kRequests));
+      conn.wait_for_stalled_read();
+      state->cut_all();
+      state->connections_alive.wait();
+      EXPECT_EQ(state->stats().connections, 0U);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace treadle::http::detail
