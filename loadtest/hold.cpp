@@ -3,9 +3,9 @@
 //
 //   treadle-hold ADDR:PORT PATH CONNECTIONS PROBES
 //
-// Prints one line: HELD connections, probes, p50 and p99 and the slowest probe in microseconds. Ends
-// with 1 when a connection or a probe fails, 2 on bad usage. With a fifth argument, a process id, it
-// also prints that process's resident bytes before and while the connections are held.
+// Prints one line: HELD connections, probes, p50 and p99 and the slowest probe in microseconds.
+// Ends with 1 when a connection or a probe fails, 2 on bad usage. With a fifth argument, a process
+// id, it also prints that process's resident bytes before and while the connections are held.
 #include <fmt/core.h>
 #include <sys/resource.h>
 
@@ -105,8 +105,7 @@ bool hold(const Job& job) {
   std::sort(took.begin(), took.end());
   fmt::print("HELD connections={} probes={} p50={} p99={} max={}", held.size(), took.size(),
              took[took.size() / 2], took[took.size() * 99 / 100], took.back());
-  if (job.server_pid)
-    fmt::print(" bytes_each={}", (while_held - before) * 1024 / job.connections);
+  if (job.server_pid) fmt::print(" bytes_each={}", (while_held - before) * 1024 / job.connections);
   fmt::print("\n");
   return true;
 }
@@ -125,8 +124,8 @@ bool number(std::string_view text, int* to) {
 
 int main(int argc, char** argv) {
   Job job;
-  if (argc < 5 || argc > 6 || !number(argv[3], &job.connections) ||
-      !number(argv[4], &job.probes) || (argc == 6 && !number(argv[5], &job.server_pid)))
+  if (argc < 5 || argc > 6 || !number(argv[3], &job.connections) || !number(argv[4], &job.probes) ||
+      (argc == 6 && !number(argv[5], &job.server_pid)))
     return usage();
   const auto address = net::SocketAddress::parse(argv[1]);
   if (!address) return usage();

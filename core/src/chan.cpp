@@ -8,9 +8,10 @@
 // An element goes straight from sender to receiver where one waits: into the receiver's slot, or
 // out of the sender's variable, under the channel's lock.
 //
-// A waiter that lies in a Context too may be claimed from there. Who dequeues it claims it first and
-// skips it when that fails. When the claim comes before the waiter has parked, the waiter sees it at
-// once, perhaps before the element has moved; it therefore takes the lock once before it looks.
+// A waiter that lies in a Context too may be claimed from there. Who dequeues it claims it first
+// and skips it when that fails. When the claim comes before the waiter has parked, the waiter sees
+// it at once, perhaps before the element has moved; it therefore takes the lock once before it
+// looks.
 #include <treadle/chan.h>
 
 #include <fmt/core.h>
@@ -146,8 +147,7 @@ ChanStatus operate(Hchan* c, void* element, TryFn attempt, bool sending, bool ma
   WaiterQueue queue = sending ? c->senders() : c->receivers();
   queue.push_back(&s);
   c->lock.unlock();
-  return wait_served(c, s, queue, sending ? WaitReason::chan_send : WaitReason::chan_recv,
-                     context);
+  return wait_served(c, s, queue, sending ? WaitReason::chan_send : WaitReason::chan_recv, context);
 }
 
 // On a nil channel: for ever, or until the context ends.
@@ -188,8 +188,8 @@ Hchan* chan_make(std::size_t capacity, const ElementOps& ops) {
   c->ops = &ops;
   c->capacity = capacity;
   if (capacity > 0)
-    c->buffer = static_cast<std::byte*>(
-        ::operator new(capacity * ops.size, std::align_val_t{ops.align}));
+    c->buffer =
+        static_cast<std::byte*>(::operator new(capacity * ops.size, std::align_val_t{ops.align}));
   return c.release();
 }
 

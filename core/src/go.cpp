@@ -15,8 +15,8 @@ namespace rt {
 
 namespace {
 
-constexpr std::uint32_t kLocalFree = 64;    // ended Gs a P keeps, with their stacks
-constexpr std::uint32_t kHotGlobal = 256;   // shared ones whose stacks stay committed
+constexpr std::uint32_t kLocalFree = 64;   // ended Gs a P keeps, with their stacks
+constexpr std::uint32_t kHotGlobal = 256;  // shared ones whose stacks stay committed
 constexpr std::uint64_t kIdBatch = 64;
 constexpr std::size_t kBlock = 64;
 
@@ -28,7 +28,7 @@ struct Block {
 struct GPool {
   Lock lock;  // protects all but `blocks`
   GList free;
-  std::uint32_t carved = kBlock;      // Gs used of the newest block
+  std::uint32_t carved = kBlock;        // Gs used of the newest block
   std::atomic<Block*> blocks{nullptr};  // release on push, acquire by for_each_g()
 } pool;
 
@@ -146,7 +146,8 @@ NewGoroutine new_goroutine(std::size_t size, std::size_t align) {
   Entry entry;
   M* m = entry.m();
   G* g = g_get(m->foreign ? nullptr : m->p.load(std::memory_order_relaxed));
-  if (!g) fatal("out of memory for a goroutine's stack (see vm.max_map_count and the memory limit)");
+  if (!g)
+    fatal("out of memory for a goroutine's stack (see vm.max_map_count and the memory limit)");
   std::byte* top = coloured_top(g->stack, reinterpret_cast<std::uintptr_t>(g) / sizeof(G));
   const std::uintptr_t mask = (align < 16 ? 16 : align) - 1;
   auto* closure =

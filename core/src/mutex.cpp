@@ -8,7 +8,8 @@
 //  - At most one waiter is woken and on its way (woken_): it competes with whoever runs, which is
 //    what makes the lock fast. One that has waited for kStarved is given the lock instead, without
 //    its being free in between, so that nobody waits for ever.
-//  - unlock() ends with one store that clears kLocked and kQueue together. A waiter that was claimed
+//  - unlock() ends with one store that clears kLocked and kQueue together. A waiter that was
+//  claimed
 //    before it parked is not made ready after that store, so it waits for kQueue to clear.
 #include <treadle/mutex.h>
 

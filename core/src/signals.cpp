@@ -69,7 +69,7 @@ struct SignalSet::Impl {
       throw Panic(fmt::format("treadle::SignalSet: signal {} belongs to another set", s));
     mine.store(event.fd() + 1, std::memory_order_seq_cst);
     pending[static_cast<std::size_t>(s)].store(false, std::memory_order_relaxed);
-    struct sigaction sa {};
+    struct sigaction sa{};
     sa.sa_handler = &on_signal;
     sa.sa_flags = SA_RESTART | SA_ONSTACK;
     ::sigfillset(&sa.sa_mask);

@@ -33,8 +33,7 @@ Result<void> shut_down(Server& server, Duration timeout) {
 
 // Waits for a signal, or for `served` to end. The first signal shuts down; a second one, which is
 // for the impatient, ends the process.
-int serve_until_signal(Server& server, Duration timeout, const Context& served) {
-  SignalSet stop({SIGINT, SIGTERM});
+int serve_until_signal(Server& server, SignalSet& stop, Duration timeout, const Context& served) {
   {
     ContextScope scope(served);
     const Result<int> first = stop.wait();
@@ -59,6 +58,9 @@ int serve_until_signal(Server& server, Duration timeout, const Context& served) 
 }
 
 int serve_in_goroutine(Server& server, const ServerOptions& options) {
+  // Before anybody can be told that the server is up, and act on it.
+  std::optional<SignalSet> stop;
+  if (options.handle_signals) stop.emplace(std::initializer_list<int>{SIGINT, SIGTERM});
   if (const Result<void> r = server.listen(); !r) {
     log::error("http: cannot listen on {}: {}", options.address, r.error().message());
     return 1;
@@ -74,8 +76,7 @@ int serve_in_goroutine(Server& server, const ServerOptions& options) {
     done();
     accepting.done();
   });
-  const int code =
-      options.handle_signals ? serve_until_signal(server, options.shutdown_timeout, served) : 0;
+  const int code = stop ? serve_until_signal(server, *stop, options.shutdown_timeout, served) : 0;
   accepting.wait();
   if (result) return code;
   log::error("http: {}", result.error().message());

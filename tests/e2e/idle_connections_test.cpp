@@ -32,8 +32,7 @@ TEST(IdleConnections, AreHeldWhileAnotherIsServed) {
     return Finished{exit_code, process.output()};
   }();
   EXPECT_EQ(hold.exit_code, 0) << hold.output;
-  EXPECT_NE(hold.output.find("HELD connections=" + std::to_string(connections)),
-            std::string::npos)
+  EXPECT_NE(hold.output.find("HELD connections=" + std::to_string(connections)), std::string::npos)
       << hold.output;
   EXPECT_EQ(demo.stop(SIGTERM), 0);
 }

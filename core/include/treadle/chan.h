@@ -45,7 +45,6 @@ inline constexpr ElementOps kElementOps{
 
 enum class ChanStatus { ok, closed, would_block, context_done };
 
-
 rt::Hchan* chan_make(std::size_t capacity, const ElementOps& ops);
 void chan_retain(rt::Hchan*) noexcept;
 void chan_release(rt::Hchan*) noexcept;

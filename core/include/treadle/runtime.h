@@ -43,15 +43,15 @@ bool in_goroutine() noexcept;
 // Counters since the start, for diagnosis; each is read on its own, so together they need not
 // agree to the last digit.
 struct RuntimeStats {
-  std::uint64_t goroutines = 0;        // alive now, running or parked
-  std::uint64_t threads = 0;           // Ms made and not yet retired
-  std::uint64_t spawned = 0;           // goroutines ever started
-  std::uint64_t parks = 0;             // waits that really parked
-  std::uint64_t handoffs = 0;          // Ps taken from a goroutine in a hinted call
-  std::uint64_t preemptions = 0;       // Ps taken from a goroutine that gave no hint
-  std::uint64_t yields_on_request = 0; // goroutines that gave way at a parking call when asked
-  std::uint64_t steals = 0;            // batches stolen from another P
-  std::uint64_t polls = 0;             // epoll_wait calls
+  std::uint64_t goroutines = 0;         // alive now, running or parked
+  std::uint64_t threads = 0;            // Ms made and not yet retired
+  std::uint64_t spawned = 0;            // goroutines ever started
+  std::uint64_t parks = 0;              // waits that really parked
+  std::uint64_t handoffs = 0;           // Ps taken from a goroutine in a hinted call
+  std::uint64_t preemptions = 0;        // Ps taken from a goroutine that gave no hint
+  std::uint64_t yields_on_request = 0;  // goroutines that gave way at a parking call when asked
+  std::uint64_t steals = 0;             // batches stolen from another P
+  std::uint64_t polls = 0;              // epoll_wait calls
 };
 RuntimeStats runtime_stats();
 

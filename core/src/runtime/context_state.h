@@ -43,7 +43,7 @@ struct ContextState {
   ContextState* parent = nullptr;  // retained
   ContextNode in_parent;           // under the parent's lock
   Deadline deadline;
-  Timer timer;                     // armed when this context's deadline is its own
+  Timer timer;  // armed when this context's deadline is its own
   // Two lists, each of which a context enters at most once in its life: its timer fires once, and
   // its one parent ends once. Retained while in either.
   ContextState* next_expired = nullptr;    // TimerWork's

@@ -80,7 +80,7 @@ void fatal(const char* what) noexcept {
 }
 
 void install_fault_handlers() {
-  struct sigaction sa {};
+  struct sigaction sa{};
   sa.sa_sigaction = &on_fault;
   sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   ::sigemptyset(&sa.sa_mask);
@@ -90,7 +90,8 @@ void install_fault_handlers() {
 }
 
 void install_signal_stack(M* m) {
-  void* p = ::mmap(nullptr, kSignalStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* p =
+      ::mmap(nullptr, kSignalStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return;  // a fault then ends the process without our report
   stack_t ss{};
   ss.ss_sp = p;
@@ -124,7 +125,8 @@ const char* state_text(const rt::G* g, rt::GStatus status) noexcept {
   const rt::M* m = g->m.load(std::memory_order_relaxed);
   switch (status) {
     case rt::GStatus::runnable: return "runnable";
-    case rt::GStatus::waiting: return rt::wait_reason_text(g->reason.load(std::memory_order_relaxed));
+    case rt::GStatus::waiting:
+      return rt::wait_reason_text(g->reason.load(std::memory_order_relaxed));
     case rt::GStatus::dead: return "dead";
     default:
       return m && (m->req.load(std::memory_order_relaxed) & rt::kReqMask) == rt::kReqLost
@@ -142,10 +144,11 @@ void dump_one(rt::G* g, void* arg) {
   const std::int64_t ms = status == rt::GStatus::waiting ? (dump.now - since) / 1'000'000 : 0;
   const std::source_location site = g->site.load(std::memory_order_relaxed);
   char line[512];
-  int n = std::snprintf(line, sizeof line, "goroutine %llu [%s, %lld ms]:\n    created at %s:%u in %s",
-                        static_cast<unsigned long long>(g->id.load(std::memory_order_relaxed)),
-                        state_text(g, status), static_cast<long long>(ms), site.file_name(),
-                        static_cast<unsigned>(site.line()), site.function_name());
+  int n =
+      std::snprintf(line, sizeof line, "goroutine %llu [%s, %lld ms]:\n    created at %s:%u in %s",
+                    static_cast<unsigned long long>(g->id.load(std::memory_order_relaxed)),
+                    state_text(g, status), static_cast<long long>(ms), site.file_name(),
+                    static_cast<unsigned>(site.line()), site.function_name());
   n = std::clamp(n, 0, static_cast<int>(sizeof line) - 2);
   line[n] = '\n';
   [[maybe_unused]] const auto w = ::write(dump.fd, line, static_cast<std::size_t>(n) + 1);

@@ -42,16 +42,16 @@ enum class WaitReason : std::uint8_t {
 const char* wait_reason_text(WaitReason r) noexcept;
 
 struct alignas(64) G {
-  Gobuf sched;                                      // valid while not running
-  std::atomic<GStatus> status{GStatus::idle};       // stored by the state's owner
-  std::atomic<WaitReason> reason{WaitReason::none}; // stored before `waiting`
-  bool eh_saved = false;                            // `eh` holds something
-  std::uint32_t depth = 1;                          // guard depth while not running
-  G* link = nullptr;                                // next in the one list that owns this G
+  Gobuf sched;                                       // valid while not running
+  std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
+  std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
+  bool eh_saved = false;                             // `eh` holds something
+  std::uint32_t depth = 1;                           // guard depth while not running
+  G* link = nullptr;                                 // next in the one list that owns this G
   // The only M that may run it, or null. Set by the G itself before it is queued; whoever dequeues
   // it hands the P to that M.
   M* bound_m = nullptr;
-  std::atomic<M*> m{nullptr};  // where it runs; stored by that M, read by dumps
+  std::atomic<M*> m{nullptr};       // where it runs; stored by that M, read by dumps
   ContextState* context = nullptr;  // the current Context, borrowed from a ContextScope
   detail::EntryFn entry = nullptr;
   void* closure = nullptr;

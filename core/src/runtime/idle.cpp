@@ -2,11 +2,13 @@
 //
 // Threads are made by one template thread, whose signal mask and affinity are clean, and never by
 // whoever needs one: sysmon may be rescuing a thread that holds the loader's or the allocator's
-// lock, so it must not make threads or allocate. Therefore one spare M always stands parked, and the
-// template thread replaces it when it is taken.
+// lock, so it must not make threads or allocate. Therefore one spare M always stands parked, and
+// the template thread replaces it when it is taken.
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -28,14 +30,14 @@ constexpr std::int64_t kIdleRetire = 10'000'000'000;  // 10 s
 constexpr std::int32_t kKeepIdle = 4;                 // as many stay for good
 
 struct Template {
-  std::atomic<std::uint32_t> wake{0};  // futex: counts requests
-  M* gone = nullptr;                   // Ms of ended threads, for reuse; under sched.lock
-  std::int32_t starting = 0;           // made, not yet in m_main(); under sched.lock
+  int requests = -1;          // eventfd, read by the template thread
+  M* gone = nullptr;          // Ms of ended threads, for reuse; under sched.lock
+  std::int32_t starting = 0;  // made, not yet in m_main(); under sched.lock
 } tmpl;
 
 void ask_for_thread() noexcept {
-  tmpl.wake.fetch_add(1, std::memory_order_release);
-  futex_wake(tmpl.wake, 1);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto n = ::write(tmpl.requests, &one, sizeof one);
 }
 
 void push_idle_locked(M* m) noexcept {
@@ -108,22 +110,12 @@ void* m_main(void* arg) {
   return nullptr;
 }
 
-// All Ms block what is meant for the process as a whole; faults stay with the thread that makes
-// them, and profilers may have SIGPROF.
-void block_signals(sigset_t* previous) {
-  sigset_t set;
-  ::sigfillset(&set);
-  for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF, SIGSYS})
-    ::sigdelset(&set, s);
-  ::pthread_sigmask(SIG_BLOCK, &set, previous);
-}
-
 bool make_thread(M* m) {
   pthread_attr_t attr;
   ::pthread_attr_init(&attr);
   ::pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   sigset_t previous;
-  block_signals(&previous);
+  block_async_signals(&previous);
   const int e = ::pthread_create(&m->thread, &attr, m_main, m);
   ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   ::pthread_attr_destroy(&attr);
@@ -190,16 +182,30 @@ bool make_spare() {
 
 void* template_main(void*) {
   for (;;) {
-    const std::uint32_t seen = tmpl.wake.load(std::memory_order_acquire);
     while (make_spare()) {
     }
-    futex_wait(tmpl.wake, seen);
+    // A plain read(): this thread has its signals open, and sanitizers run handlers of threads that
+    // wait in a call they know.
+    std::uint64_t requests;
+    while (::read(tmpl.requests, &requests, sizeof requests) < 0 && errno == EINTR) {
+    }
   }
 }
 
 }  // namespace
 
+// Faults stay with the thread that makes them, and profilers may have SIGPROF.
+void block_async_signals(sigset_t* previous) noexcept {
+  sigset_t set;
+  ::sigfillset(&set);
+  for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF, SIGSYS})
+    ::sigdelset(&set, s);
+  ::pthread_sigmask(SIG_BLOCK, &set, previous);
+}
+
 void start_template_thread() {
+  tmpl.requests = ::eventfd(0, EFD_CLOEXEC);
+  if (tmpl.requests < 0) fatal("cannot make the template thread's descriptor");
   // Signals stay open here: this is the thread that receives what nobody else wants to.
   pthread_t t;
   pthread_attr_t attr;
@@ -229,16 +235,14 @@ void pidleput_locked(P* p) noexcept {
   p->status.store(PStatus::idle, std::memory_order_relaxed);
   p->link = sched.idle_p;
   sched.idle_p = p;
-  sched.idle_ps.store(sched.idle_ps.load(std::memory_order_relaxed) + 1,
-                      std::memory_order_relaxed);
+  sched.idle_ps.store(sched.idle_ps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 namespace {
 // A P begins to run: a sysmon that sleeps for good has to watch it.
 void taken_locked(P* p) noexcept {
   p->link = nullptr;
-  sched.idle_ps.store(sched.idle_ps.load(std::memory_order_relaxed) - 1,
-                      std::memory_order_relaxed);
+  sched.idle_ps.store(sched.idle_ps.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   if (sched.sysmon_deep) {
     sched.sysmon_deep = false;
     wake_sysmon();
@@ -279,7 +283,8 @@ void startm(P* p, bool spinning) noexcept {
     if (!m) {
       pidleput_locked(p);
       // No more than there are Ps to run: producers come by many times before a thread is made.
-      sched.ms_wanted = std::min(sched.ms_wanted + 1, sched.idle_ps.load(std::memory_order_relaxed));
+      sched.ms_wanted =
+          std::min(sched.ms_wanted + 1, sched.idle_ps.load(std::memory_order_relaxed));
     }
   }
   if (ask) ask_for_thread();
@@ -316,8 +321,8 @@ void handoffp(P* p) noexcept {
     // The last P to go must leave somebody in the poller, where the network and the timers are
     // waited for.
     const bool last = sched.idle_ps.load(std::memory_order_relaxed) == sched.procs - 1;
-    start = sched.runq.size() != 0 ||
-            (last && sched.last_poll.load(std::memory_order_relaxed) != 0);
+    start =
+        sched.runq.size() != 0 || (last && sched.last_poll.load(std::memory_order_relaxed) != 0);
     if (!start) pidleput_locked(p);
   }
   if (start) {

@@ -34,24 +34,24 @@ struct alignas(128) M {
   // The revocation line. guard and blk are written by this thread only.
   std::atomic<std::uint32_t> guard{1};  // 0: user code (revocable); n: depth inside the runtime
   std::atomic<std::uint32_t> req{0};
-  std::atomic<std::uint32_t> blk{0};    // odd: inside a hinted blocking call
+  std::atomic<std::uint32_t> blk{0};  // odd: inside a hinted blocking call
   // Stored with guard > 0. When the P was taken away it still names it, for the way back.
   std::atomic<P*> p{nullptr};
-  G* curg = nullptr;                    // the G on this M, null on g0; this thread only
-  SwitchHook hook = nullptr;            // this thread only
+  G* curg = nullptr;          // the G on this M, null on g0; this thread only
+  SwitchHook hook = nullptr;  // this thread only
   void* hook_arg = nullptr;
   G* hook_g = nullptr;
-  EhGlobals* eh = nullptr;              // this thread's __cxa_get_globals()
-  Gobuf g0;                             // the thread's own stack, while a G runs
+  EhGlobals* eh = nullptr;  // this thread's __cxa_get_globals()
+  Gobuf g0;                 // the thread's own stack, while a G runs
   FiberState g0_fiber;
-  G* next_g = nullptr;                  // to be run before any other; this thread only
+  G* next_g = nullptr;  // to be run before any other; this thread only
   std::uint64_t rng = 1;
-  bool spinning = false;                // counted in sched.spinning; this thread only
-  bool foreign = false;                 // a plain thread's: never holds a P, curg stands for it
+  bool spinning = false;  // counted in sched.spinning; this thread only
+  bool foreign = false;   // a plain thread's: never holds a P, curg stands for it
 
-  Note note;                // sleeps in stopm(); woken by whoever gives it nextp
-  P* nextp = nullptr;       // handed over with the note's wake-up
-  M* link = nullptr;        // idle list; under sched.lock
+  Note note;           // sleeps in stopm(); woken by whoever gives it nextp
+  P* nextp = nullptr;  // handed over with the note's wake-up
+  M* link = nullptr;   // idle list; under sched.lock
   int id = 0;
   pthread_t thread{};
   void* signal_stack = nullptr;

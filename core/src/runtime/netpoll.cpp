@@ -71,7 +71,8 @@ void collect(const epoll_event& e, GList& ready) noexcept {
         ready.push_back(g);
     }
   };
-  if (e.events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) wake(detail::PollMode::read);
+  if (e.events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    wake(detail::PollMode::read);
   if (e.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) wake(detail::PollMode::write);
 }
 
@@ -198,7 +199,7 @@ Result<void> standing_error(PollDesc* pd, PollSide& s) noexcept {
 Result<void> park_on(PollDesc* pd, PollSide& s, ContextState* context, WaitReason why) {
   std::uintptr_t old = s.state.load(std::memory_order_relaxed);
   for (;;) {
-    if (old == kPollReady) return {};  // stays ready until prepare()
+    if (old == kPollReady) return {};                 // stays ready until prepare()
     if (old != kPollNil) return fail(Errc::invalid);  // somebody waits there already
     if (s.state.compare_exchange_weak(old, kPollWaiting, std::memory_order_seq_cst)) break;
   }
@@ -363,8 +364,7 @@ void Pollable::set_deadline(PollMode mode, Deadline d) const {
 }
 
 Deadline Pollable::deadline(PollMode mode) const noexcept {
-  const std::int64_t d =
-      pd_->side[static_cast<int>(mode)].deadline.load(std::memory_order_relaxed);
+  const std::int64_t d = pd_->side[static_cast<int>(mode)].deadline.load(std::memory_order_relaxed);
   if (d == kNever) return Deadline::never();
   return Deadline(TimePoint(Duration(d == kExpired ? 0 : d)));
 }
@@ -373,8 +373,8 @@ void Pollable::ignore_context() noexcept { pd_->ignore_context = true; }
 
 void Pollable::close() noexcept {
   // The mark first, then the sides: pairs with park_on().
-  if (!pd_ || pd_->users.fetch_or(PollDesc::kClosing, std::memory_order_seq_cst) &
-                  PollDesc::kClosing)
+  if (!pd_ ||
+      pd_->users.fetch_or(PollDesc::kClosing, std::memory_order_seq_cst) & PollDesc::kClosing)
     return;
   {
     Entry entry;

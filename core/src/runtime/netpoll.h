@@ -48,9 +48,9 @@ inline constexpr std::int64_t kExpired = -1;
 
 struct alignas(64) PollDesc {
   PollSide side[2];  // by PollMode
-  // Generation in the high half; below it kPeerClosed and kUrgent, which stay once seen. One word, so
-  // that a late event cannot mark a newer generation. Stored before the side becomes ready; all of
-  // it sequentially consistent, so that whoever clears that "ready" sees the mark as well.
+  // Generation in the high half; below it kPeerClosed and kUrgent, which stay once seen. One word,
+  // so that a late event cannot mark a newer generation. Stored before the side becomes ready; all
+  // of it sequentially consistent, so that whoever clears that "ready" sees the mark as well.
   std::atomic<std::uint64_t> seen{0};
   // Holders of the descriptor number (the owner counts as one), and kClosing above them.
   std::atomic<std::uint32_t> users{0};
@@ -69,8 +69,8 @@ struct alignas(64) PollDesc {
 };
 
 void netpoll_init();
-// Polls for at most `timeout_ns` (0: does not wait; negative: until something comes) and appends the
-// Gs that are ready, marked runnable. Any thread; while it waits without a P.
+// Polls for at most `timeout_ns` (0: does not wait; negative: until something comes) and appends
+// the Gs that are ready, marked runnable. Any thread; while it waits without a P.
 void netpoll(std::int64_t timeout_ns, GList& ready) noexcept;
 // Ends a wait in netpoll(). Any thread.
 void netpoll_break() noexcept;

@@ -17,8 +17,8 @@ int futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
   timespec ts{};
   ts.tv_sec = timeout_ns / 1'000'000'000;
   ts.tv_nsec = timeout_ns % 1'000'000'000;
-  long r = ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected,
-                     timeout_ns < 0 ? nullptr : &ts, nullptr, 0);
+  long r = ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, timeout_ns < 0 ? nullptr : &ts,
+                     nullptr, 0);
   return r == 0 ? 0 : errno;
 }
 

@@ -91,7 +91,16 @@ void switch_from(M* m, G* g) noexcept {
 // stack, and the note keeps a wake-up that comes first.
 void park_thread(M* m, G* g, SwitchHook hook, void* arg) noexcept {
   hook(m, g, arg);
+#if TREADLE_TSAN
+  // TSan puts a handler off while its thread waits in a system call that TSan does not know: leave
+  // signals to the template thread.
+  sigset_t previous;
+  block_async_signals(&previous);
   m->note.sleep();
+  ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+#else
+  m->note.sleep();
+#endif
   g->status.store(GStatus::running, std::memory_order_relaxed);
 }
 
@@ -175,8 +184,8 @@ void yield_g(YieldTo where) noexcept {
   switch_from(m, g);
 }
 
-// Not instrumented, and calls nothing instrumented that does not return: the frames would stay on the
-// fiber's shadow stack, which the next goroutine of this G inherits.
+// Not instrumented, and calls nothing instrumented that does not return: the frames would stay on
+// the fiber's shadow stack, which the next goroutine of this G inherits.
 [[noreturn]] TREADLE_UNINSTRUMENTED void goexit_switch(SwitchHook free_hook) noexcept {
   M* m = getm();
   G* g = m->curg;

@@ -60,7 +60,7 @@ int choose_procs(int wanted) {
 // A peer that has gone must be an error of the call, not the end of the process; a handler that the
 // program set stays.
 void ignore_sigpipe() {
-  struct sigaction old {};
+  struct sigaction old{};
   if (::sigaction(SIGPIPE, nullptr, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
       old.sa_handler == SIG_DFL)
     ::signal(SIGPIPE, SIG_IGN);
@@ -154,7 +154,10 @@ void run(const RuntimeOptions& options, std::function<void()> main) {
     main();
     done.wake();
   });
+  sigset_t previous;
+  rt::block_async_signals(&previous);  // the kernel prefers this thread: let it be the template's
   done.sleep();
+  ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   main = nullptr;
   rt::stop_the_world(nullptr);
 }

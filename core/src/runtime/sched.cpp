@@ -25,9 +25,9 @@ std::int64_t coarse_time() noexcept {
   return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
 }
 
-// For direct switches: whether it is worth reading the clock for the P's timers. At each 16th slice,
-// each 64th G that follows through runnext, and whenever the coarse clock has moved: a timer is late
-// by no more than all of these allow. g0 always looks.
+// For direct switches: whether it is worth reading the clock for the P's timers. At each 16th
+// slice, each 64th G that follows through runnext, and whenever the coarse clock has moved: a timer
+// is late by no more than all of these allow. g0 always looks.
 bool timers_may_be_due(P* p) noexcept {
   if (p->timers.next_when() == kNever) return false;
   if (p->schedtick.load(std::memory_order_relaxed) % 16 == 0 ||
@@ -114,10 +114,10 @@ G* steal_work(M* m, P* p) noexcept {
       if (sched.stop_wanted.load(std::memory_order_relaxed)) return nullptr;
       P* victim = sched.ps[(start + i) % n];
       if (victim == p) continue;
-      if (last && victim->timers.next_when() != kNever &&
-          run_timers(victim->timers, nanotime())) {
+      if (last && victim->timers.next_when() != kNever && run_timers(victim->timers, nanotime())) {
         bool inherit;
-        // Also what keeps steal_into() to an empty queue: cancelled contexts ready any number of Gs.
+        // Also what keeps steal_into() to an empty queue: cancelled contexts ready any number of
+        // Gs.
         if (G* g = local_runq(p, &inherit)) return g;
       }
       G* g = victim->runq.steal_into(p->runq);

@@ -43,6 +43,8 @@
 // stealing timers from a P's heap (removal would have to chase them: thieves run them in place).
 #pragma once
 
+#include <signal.h>
+
 #include <atomic>
 #include <cstdint>
 #include <span>
@@ -60,14 +62,14 @@ struct Sched {
   Lock revoker;  // one at a time takes Ps away: sysmon, stop_the_world()
   Lock lock;     // protects the lists below
 
-  GList runq;                             // global queue
-  std::atomic<std::uint32_t> runq_size{0};// its size, for a look without the lock
+  GList runq;                               // global queue
+  std::atomic<std::uint32_t> runq_size{0};  // its size, for a look without the lock
   P* idle_p = nullptr;
-  std::atomic<std::int32_t> idle_ps{0};   // length of idle_p's list; stored under lock
+  std::atomic<std::int32_t> idle_ps{0};  // length of idle_p's list; stored under lock
   M* idle_m = nullptr;
   std::int32_t idle_ms = 0;
-  std::int32_t ms = 0;                    // alive, those being made included
-  std::int32_t ms_wanted = 0;             // Ps that wait for the template thread to make an M
+  std::int32_t ms = 0;         // alive, those being made included
+  std::int32_t ms_wanted = 0;  // Ps that wait for the template thread to make an M
   std::int32_t max_ms = 10000;
   int next_m_id = 1;
   bool m_limit_logged = false;
@@ -81,14 +83,14 @@ struct Sched {
   std::atomic<std::int64_t> poll_until{0};
 
   // sysmon; see sysmon.cpp.
-  std::atomic<std::uint32_t> sysmon_wake{0};   // futex
-  std::atomic<bool> sysmon_slow{false};        // it sleeps for more than the hint's limit
-  bool sysmon_deep = false;                    // it sleeps until an idle P is taken; under lock
+  std::atomic<std::uint32_t> sysmon_wake{0};  // futex
+  std::atomic<bool> sysmon_slow{false};       // it sleeps for more than the hint's limit
+  bool sysmon_deep = false;                   // it sleeps until an idle P is taken; under lock
 
-  std::span<P*> ps;       // all Ps; fixed once started. Not owned: threads outlive destructors
+  std::span<P*> ps;  // all Ps; fixed once started. Not owned: threads outlive destructors
   int procs = 0;
   std::atomic<bool> started{false};
-  std::atomic<bool> forked{false};        // this is a forked child: none of the threads is here
+  std::atomic<bool> forked{false};  // this is a forked child: none of the threads is here
   std::atomic<std::uint64_t> next_id{1};
   std::atomic<std::uint64_t> foreign_spawned{0};
   std::atomic<std::uint64_t> handoffs{0}, preemptions{0}, refused_handoffs{0};
@@ -155,6 +157,9 @@ void wakep() noexcept;
 void startlockedm(M* m, G* g) noexcept;
 bool spare_m_available() noexcept;
 void start_template_thread();
+// Blocks in the calling thread what is meant for the process as a whole. All Ms do: the template
+// thread receives it.
+void block_async_signals(sigset_t* previous) noexcept;
 
 // --- sysmon.cpp
 void start_sysmon();

@@ -163,8 +163,7 @@ using namespace rt;
   M* m = getm();
   const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
   // A nested hint is the outer one's; inside blocking_long() there is no P to give.
-  if (m->foreign || (blk & 1) ||
-      (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqLost)
+  if (m->foreign || (blk & 1) || (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqLost)
     return false;
   m->blk.store(blk + 1, std::memory_order_relaxed);
   if (sched.sysmon_slow.load(std::memory_order_relaxed)) [[unlikely]] {

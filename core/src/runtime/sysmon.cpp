@@ -20,13 +20,13 @@ namespace treadle::rt {
 namespace {
 
 constexpr std::int64_t kMicrosecond = 1'000;
-constexpr std::int64_t kSlice = 10'000 * kMicrosecond;      // a goroutine that gave no hint
-constexpr std::int64_t kHintSlice = 20 * kMicrosecond;      // one in a hinted call
+constexpr std::int64_t kSlice = 10'000 * kMicrosecond;  // a goroutine that gave no hint
+constexpr std::int64_t kHintSlice = 20 * kMicrosecond;  // one in a hinted call
 constexpr std::int64_t kMinSleep = 20 * kMicrosecond;
 constexpr std::int64_t kMaxSleep = 10'000 * kMicrosecond;
-constexpr std::int64_t kWakeSleep = 1'000 * kMicrosecond;   // after a deep sleep
-constexpr int kQuickRounds = 50;   // rounds at kMinSleep without a find before they grow longer
-constexpr int kDeepRounds = 5;     // rounds at kMaxSleep with every P idle before the deep sleep
+constexpr std::int64_t kWakeSleep = 1'000 * kMicrosecond;  // after a deep sleep
+constexpr int kQuickRounds = 50;  // rounds at kMinSleep without a find before they grow longer
+constexpr int kDeepRounds = 5;    // rounds at kMaxSleep with every P idle before the deep sleep
 
 struct Candidate {
   P* p;

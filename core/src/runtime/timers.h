@@ -39,9 +39,9 @@ struct Timer {
 
   Fn fn = nullptr;
   void* arg = nullptr;
-  std::int64_t when = kNever;                  // under the heap's lock
-  std::uint32_t index = kNotQueued;            // place in the heap; under its lock
-  std::atomic<TimerHeap*> heap{nullptr};       // stored once, by the first arm()
+  std::int64_t when = kNever;             // under the heap's lock
+  std::uint32_t index = kNotQueued;       // place in the heap; under its lock
+  std::atomic<TimerHeap*> heap{nullptr};  // stored once, by the first arm()
 
   static constexpr std::uint32_t kNotQueued = 0xffffffff;
 };
@@ -74,7 +74,7 @@ class TimerHeap {
   void publish() noexcept;
 
   Lock lock_;
-  std::vector<Entry> heap_;  // 4-ary, smallest `when` first; under lock_
+  std::vector<Entry> heap_;                      // 4-ary, smallest `when` first; under lock_
   std::atomic<std::int64_t> next_when_{kNever};  // stored under lock_
 };
 

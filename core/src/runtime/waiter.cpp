@@ -27,8 +27,8 @@ bool Waiter::claim(Fired reason, G** parked) noexcept {
   std::uintptr_t s = state.load(std::memory_order_relaxed);
   do {
     if (s & 1) return false;
-  } while (!state.compare_exchange_weak(s, fired_state(reason, s != 0),
-                                        std::memory_order_acq_rel, std::memory_order_relaxed));
+  } while (!state.compare_exchange_weak(s, fired_state(reason, s != 0), std::memory_order_acq_rel,
+                                        std::memory_order_relaxed));
   *parked = reinterpret_cast<G*>(s);
   return true;
 }

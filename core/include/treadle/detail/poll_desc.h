@@ -32,14 +32,15 @@ struct PollHints {
 //
 //   for (;;) {
 //     if (auto r = pd.prepare(PollMode::read); !r) return fail(r.error());  // clears "ready"
-//     ssize_t n = ::read(pd.fd(), ...);  int e = errno;
+//     ssize_t n = read_or_errno(pd.fd(), ...);  // out of line: -errno on failure
 //     if (n >= 0) return n;
-//     if (e != EAGAIN) return fail_errno(e);
+//     if (n != -EAGAIN) return fail_errno(-n);
 //     if (auto r = pd.wait(PollMode::read); !r) return fail(r.error());     // parks
 //   }
 //
-// prepare() comes before each system call, never after: clearing "ready" later would lose an
-// edge that came in between.
+// errno must not be named in a function that also parks: its address may be kept over the park, and
+// is then another thread's. prepare() comes before each system call, never after: clearing "ready"
+// later would lose an edge that came in between.
 class Pollable {
  public:
   Pollable() noexcept = default;
