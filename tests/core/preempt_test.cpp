@@ -47,7 +47,7 @@ void burn() {
 
 // Computes until told to stop, calling nothing.
 void compute_until(const std::atomic<bool>& stop) {
-  while (!stop.load(std::memory_order_relaxed)) burn();
+  while (!stop.load(std::memory_order_acquire)) burn();
 }
 
 TEST(PreemptHog, LeavesTheOthersRunning) {

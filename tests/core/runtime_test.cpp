@@ -142,7 +142,7 @@ TEST_F(RuntimeDeathTest, RunTwiceOrLatePanics) {
 TEST_F(RuntimeDeathTest, EndsWhateverTheOthersDo) {
   EXPECT_EXIT(
       {
-        ::alarm(60);  // so that no hog outlives a test that was given up
+        ::alarm(60);                    // so that no hog outlives a test that was given up
         static Pipe& pipe = *new Pipe;  // stays: one goroutine reads to the very end
         run([] {
           for (int i = 0; i < 20; ++i) {

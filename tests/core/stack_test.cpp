@@ -34,8 +34,10 @@ using test::Task;
 }
 
 [[gnu::noinline]] int huge_frame(std::size_t at) {
-  volatile char frame[1 << 20];
+  char frame[1 << 20];
+  asm volatile("" : : "r"(frame) : "memory");  // needed as a whole
   frame[at] = 1;  // far below the guard: only probes of the pages in between hit it
+  asm volatile("" : : "r"(frame) : "memory");
   return frame[at];
 }
 

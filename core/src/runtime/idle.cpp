@@ -307,7 +307,6 @@ void wake_poller(std::int64_t when) noexcept {
 }
 
 void handoffp(P* p) noexcept {
-  const std::int64_t when = p->timers.next_when();
   std::int32_t none = 0;
   if (runq_empty(p) && sched.idle_ps.load(std::memory_order_relaxed) == 0 &&
       sched.spinning.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) {
@@ -327,15 +326,25 @@ void handoffp(P* p) noexcept {
   }
   if (start) {
     startm(p, false);
-  } else if (when != kNever) {
-    wake_poller(when);
+    return;
   }
+  // Once the P is on the list: who arms a timer there from now on sees that it is idle.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (const std::int64_t when = p->timers.next_when(); when != kNever) wake_poller(when);
 }
 
 bool stopm(M* m) noexcept {
   bool excess;
   {
     LockGuard hold(sched.lock);
+    // A P that found no M waits for a thread to be made, which may be impossible: here is one.
+    if (sched.ms_wanted > 0) {
+      --sched.ms_wanted;
+      if (P* p = pidleget_locked()) {
+        acquirep(m, p);
+        return true;
+      }
+    }
     push_idle_locked(m);
     excess = sched.idle_ms > kKeepIdle;
   }

@@ -91,7 +91,9 @@ std::int64_t on_poll_deadline(Timer* t, std::int64_t now, TimerWork& work) {
     }
     if (d > now) {
       s.armed.store(d, std::memory_order_seq_cst);
-      return d;
+      // The same pair: a deadline moved earlier meanwhile may have relied on what `armed` was.
+      if (s.deadline.load(std::memory_order_seq_cst) == d) return d;
+      continue;
     }
     if (!s.deadline.compare_exchange_strong(d, kExpired, std::memory_order_seq_cst)) continue;
     if (G* g = unblock(s, kPollNil)) {
@@ -150,7 +152,10 @@ void pd_close(PollDesc* pd) noexcept {
 // The owner is gone: nothing but late events can name it any more.
 void pd_free(PollDesc* pd) noexcept {
   Entry entry;
-  for (PollSide& s : pd->side) timer_remove(s.timer);
+  for (PollSide& s : pd->side) {
+    timer_remove(s.timer);
+    s.timer.heap.store(nullptr, std::memory_order_relaxed);  // the next owner's P may be another
+  }
   // A new generation: events of the old one no longer match.
   const std::uint64_t next = (pd->seen.load(std::memory_order_relaxed) >> 32) + 1;
   pd->seen.store(next << 32, std::memory_order_relaxed);

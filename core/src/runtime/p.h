@@ -57,6 +57,10 @@ struct alignas(128) P {
 
   P* link = nullptr;  // idle list; under sched.lock
 
+  // How many hinted calls to come are expected to be long, since one was: they give the P away at
+  // once. Set by sysmon, counted down by the holder; a lost count only costs a hint.
+  std::atomic<std::uint32_t> long_hints{0};
+
   // sysmon's view at its last look; under the revoker's lock.
   std::uint32_t seen_tick = 0;
   std::int64_t seen_tick_when = 0;

@@ -100,7 +100,8 @@ G* local_runq(P* p, bool* inherit) noexcept {
   }
   p->runnext_streak = 0;
   *inherit = false;
-  return p->runq.pop();
+  if (G* g = p->runq.pop()) return g;
+  return take_runnext(p);  // thieves were quicker
 }
 
 // Tries every other P in a random order, several times; in the last round also their timers and
@@ -163,12 +164,19 @@ void stop_spinning(M* m) noexcept {
   sched.spinning.fetch_sub(1, std::memory_order_seq_cst);
 }
 
+// A timer armed on an idle P's heap while we were the spinner that its owner relied on.
+bool timer_due_on_idle_p() noexcept {
+  if (sched.idle_ps.load(std::memory_order_relaxed) == 0) return false;
+  const std::int64_t first = earliest_timer();
+  return first != kNever && first <= nanotime();
+}
+
 // Work was found by a spinner. Producers that saw it spin have not woken anybody, so it looks on
 // their behalf: full fence after `spinning` fell, then all queues.
 void reset_spinning(M* m) noexcept {
   stop_spinning(m);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with wakep()
-  if (any_queued()) wakep();
+  if (any_queued() || timer_due_on_idle_p()) wakep();
 }
 
 // Everything that needs a P and does not wait. Null: nothing anywhere.
@@ -181,10 +189,12 @@ G* look_for_work(M* m, P* p, bool* inherit) noexcept {
   if (G* g = globrunqget(p, kRunqSize)) return g;
   if (sched.procs == 1) return nullptr;  // nobody to steal from; the blocking poll comes next
 
-  if (netpoll_waiters() > 0 && sched.last_poll.load(std::memory_order_relaxed) != 0) {
+  std::int64_t polled = sched.last_poll.load(std::memory_order_relaxed);
+  if (netpoll_waiters() > 0 && polled != 0) {
     GList ready;
     netpoll(0, ready);
-    sched.last_poll.store(nanotime(), std::memory_order_relaxed);
+    // Not when an M has become the waiting poller meanwhile: 0 is its mark.
+    sched.last_poll.compare_exchange_strong(polled, nanotime(), std::memory_order_relaxed);
     p->counters.polls.add(1);
     if (G* g = ready.pop_front()) {
       inject(m, ready);
@@ -203,7 +213,9 @@ G* look_for_work(M* m, P* p, bool* inherit) noexcept {
 }
 
 // Waits in the poller as the one M that does, then tries to go on with a P. True: it has one.
-bool poll_and_take_p(M* m, std::int64_t until, bool was_spinning, G** found) noexcept {
+bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
+  // Looked up after last_poll became 0: who arms a timer from then on breaks the wait.
+  const std::int64_t until = earliest_timer();
   sched.poll_until.store(until, std::memory_order_relaxed);
   GList ready;
   const std::int64_t now = until == kNever ? 0 : nanotime();
@@ -241,13 +253,13 @@ bool give_up_p(M* m, P* p, G** found) noexcept {
   // Pairs with the fence in wakep(): either a producer sees our idle P and that nobody spins, or we
   // see its G here. Without it both can miss, and the G waits until something else happens.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (was_spinning && any_queued() && take_idle_p(m, true)) return true;
+  if (any_queued() && take_idle_p(m, true)) return true;
   const std::int64_t until = earliest_timer();
   if (until != kNever && until <= nanotime() && take_idle_p(m, was_spinning)) return true;
 
   if (sched.last_poll.load(std::memory_order_relaxed) != 0 &&
       sched.last_poll.exchange(0, std::memory_order_seq_cst) != 0)
-    return poll_and_take_p(m, until, was_spinning, found);
+    return poll_and_take_p(m, was_spinning, found);
   if (until != kNever) {
     const std::int64_t poller = sched.poll_until.load(std::memory_order_seq_cst);
     if (poller == 0 || poller > until) netpoll_break();
@@ -362,12 +374,12 @@ bool runq_empty(const P* p) noexcept {
   return p->runq.empty() && p->runnext.load(std::memory_order_acquire) == nullptr;
 }
 
-bool work_waits(P* p, std::int64_t now) noexcept {
+bool work_waits(P* p, std::int64_t now, std::int64_t unpolled) noexcept {
   if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) return true;
   if (p->timers.next_when() <= now) return true;
   if (sched.stop_wanted.load(std::memory_order_relaxed)) return true;
   const std::int64_t polled = sched.last_poll.load(std::memory_order_relaxed);
-  return polled != 0 && netpoll_waiters() > 0 && now - polled > 10'000'000;
+  return polled != 0 && netpoll_waiters() > 0 && now - polled > unpolled;
 }
 
 void finish_timer_work(M* m, TimerWork& work) noexcept {

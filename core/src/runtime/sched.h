@@ -108,8 +108,10 @@ void inject(M* m, GList& list) noexcept;
 bool runq_empty(const P* p) noexcept;
 // Does what run timers left; Gs become ready as by goready().
 void finish_timer_work(M* m, TimerWork& work) noexcept;
-// True when something could run on `p` if its goroutine let go.
-bool work_waits(P* p, std::int64_t now) noexcept;
+// True when something could run on `p` if its goroutine let go; the network counts when nobody has
+// polled it for `unpolled`.
+inline constexpr std::int64_t kUnpolled = 10'000'000;
+bool work_waits(P* p, std::int64_t now, std::int64_t unpolled = kUnpolled) noexcept;
 // The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
 void begin_slice(M* m, P* p, bool inherit) noexcept;
 // The next G of the local queue for a direct switch; null when g0 has to look.

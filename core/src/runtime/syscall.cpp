@@ -61,7 +61,8 @@ void push_bound_locked(M* m, G* g) noexcept {
   g->bound_m = m;
   g->status.store(GStatus::runnable, std::memory_order_relaxed);
   m->p.store(nullptr, std::memory_order_relaxed);
-  sched.runq.push_back(g);
+  // In front: a whole thread waits with it, and whatever locks that thread holds.
+  sched.runq.push_front(g);
   sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
 }
 
@@ -94,14 +95,20 @@ M* reacquire(M* m, bool parking) noexcept {
 M* give_way_in_place(M* m) noexcept {
   P* p = m->p.load(std::memory_order_relaxed);
   G* g = m->curg;
-  if (runq_empty(p) && sched.runq_size.load(std::memory_order_relaxed) == 0) return m;
-  if (!spare_m_available()) return m;  // nobody could take over
+  const std::int64_t now = nanotime();
+  run_timers(p->timers, now);  // due ones are reason enough to be asked
+  if (!work_waits(p, now)) return m;
+  const bool stop = sched.stop_wanted.load(std::memory_order_relaxed);
+  if (!stop && !spare_m_available()) return m;  // nobody could take over
   p->m.store(nullptr, std::memory_order_relaxed);
   {
     LockGuard hold(sched.lock);
     push_bound_locked(m, g);
   }
-  handoffp(p);
+  if (stop)
+    p->status.store(PStatus::stopped, std::memory_order_release);  // pairs with stop_the_world()
+  else
+    handoffp(p);
   wait_bound(m, g);
   return m;
 }
@@ -157,6 +164,36 @@ namespace treadle::detail {
 
 using namespace rt;
 
+namespace {
+
+// Gives the P away before a call that will be long. False: nobody could run it.
+bool hand_off_p() noexcept {
+  Entry entry;
+  M* m = entry.m();
+  if (!spare_m_available()) return false;
+  // We are inside the guard, so nobody else can take the P: the state is none or ask.
+  P* p = m->p.load(std::memory_order_relaxed);
+  m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
+               std::memory_order_relaxed);
+  p->m.store(nullptr, std::memory_order_relaxed);
+  sched.handoffs.fetch_add(1, std::memory_order_relaxed);
+  handoffp(p);
+  return true;
+}
+
+// A hinted call was long not long ago. With one P nobody polls the network during such a call, and
+// sysmon may be 10 ms away: so the P goes at once. The last of the expected ones is a plain hint
+// with sysmon awake, which finds out whether they still are long.
+[[gnu::noinline]] void begin_expected_long(P* p, std::uint32_t expected) noexcept {
+  p->long_hints.store(expected - 1, std::memory_order_relaxed);
+  if (expected > 1)
+    hand_off_p();
+  else
+    wake_sysmon();
+}
+
+}  // namespace
+
 // The hint is a counter that sysmon watches: odd for longer than its limit, with work waiting,
 // means that the P is taken. Nothing is entered, no lock is taken.
 [[gnu::noinline]] bool blocking_begin() noexcept {
@@ -166,9 +203,14 @@ using namespace rt;
   if (m->foreign || (blk & 1) || (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqLost)
     return false;
   m->blk.store(blk + 1, std::memory_order_relaxed);
-  if (sched.sysmon_slow.load(std::memory_order_relaxed)) [[unlikely]] {
+  // Outside the guard the P may be lost at any moment; then this looks at another's, harmlessly.
+  P* p = m->p.load(std::memory_order_relaxed);
+  if (const std::uint32_t expected = p->long_hints.load(std::memory_order_relaxed); expected != 0)
+      [[unlikely]] {
+    begin_expected_long(p, expected);
+  } else if (sched.sysmon_slow.load(std::memory_order_relaxed)) [[unlikely]] {
     Entry e;
-    P* p = e.m()->p.load(std::memory_order_relaxed);
+    p = e.m()->p.load(std::memory_order_relaxed);
     if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) wake_sysmon();
   }
   return true;
@@ -185,20 +227,7 @@ using namespace rt;
 
 [[gnu::noinline]] bool blocking_begin_long() noexcept {
   if (getm()->foreign) return false;
-  {
-    Entry entry;
-    M* m = entry.m();
-    if (spare_m_available()) {
-      // We are inside the guard, so nobody else can take the P: the state is none or ask.
-      P* p = m->p.load(std::memory_order_relaxed);
-      m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
-                   std::memory_order_relaxed);
-      p->m.store(nullptr, std::memory_order_relaxed);
-      sched.handoffs.fetch_add(1, std::memory_order_relaxed);
-      handoffp(p);
-      return false;
-    }
-  }
+  if (hand_off_p()) return false;
   return blocking_begin();  // nobody could run the P yet; there will be one before long
 }
 

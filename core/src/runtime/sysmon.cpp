@@ -22,6 +22,9 @@ namespace {
 constexpr std::int64_t kMicrosecond = 1'000;
 constexpr std::int64_t kSlice = 10'000 * kMicrosecond;  // a goroutine that gave no hint
 constexpr std::int64_t kHintSlice = 20 * kMicrosecond;  // one in a hinted call
+// A hinted call as long as this makes the network wait, if nobody polls it, and is expected again.
+constexpr std::int64_t kLongHint = 100 * kMicrosecond;
+constexpr std::uint32_t kExpectLong = 64;
 constexpr std::int64_t kMinSleep = 20 * kMicrosecond;
 constexpr std::int64_t kMaxSleep = 10'000 * kMicrosecond;
 constexpr std::int64_t kWakeSleep = 1'000 * kMicrosecond;  // after a deep sleep
@@ -84,7 +87,9 @@ bool retake(std::int64_t now) noexcept {
     M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
     if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running) continue;
     bool hinted = false;
-    if (!overdue(p, m, now, &hinted) || !work_waits(p, now)) continue;
+    if (!overdue(p, m, now, &hinted)) continue;
+    const bool long_hint = hinted && now - p->seen_blk_when >= kLongHint;
+    if (!work_waits(p, now, long_hint ? kLongHint : kUnpolled)) continue;
     // Read before the ask: a slice that begins later withdraws it, or shows in the tick.
     const std::uint32_t tick = p->seen_tick;
     if (n < kMost && ask(m)) candidates[n++] = {p, m, tick, hinted};
@@ -101,9 +106,12 @@ bool retake(std::int64_t now) noexcept {
   for (std::size_t i = 0; i < n; ++i) {
     if (!take(candidates[i])) continue;
     any = true;
+    P* p = candidates[i].p;
     (candidates[i].hinted ? sched.handoffs : sched.preemptions)
         .fetch_add(1, std::memory_order_relaxed);
-    handoffp(candidates[i].p);
+    if (candidates[i].hinted && now - p->seen_blk_when >= kLongHint)
+      p->long_hints.store(kExpectLong, std::memory_order_relaxed);
+    handoffp(p);
   }
   return any;
 }
@@ -213,8 +221,10 @@ void start_sysmon() {
 // Shares ask() and take() with retake(): here every running P is a candidate, in rounds, until
 // none is left running. Runs once, when main() has returned.
 void stop_the_world(M* self) noexcept {
+  // Once is enough, and a second caller must not wait for the first one: as a goroutine inside the
+  // guard it would hold the P that the first one waits for.
+  if (sched.stop_wanted.exchange(true, std::memory_order_seq_cst)) return;
   LockGuard hold(sched.revoker);
-  sched.stop_wanted.store(true, std::memory_order_seq_cst);
   P* own = self && !self->foreign ? self->p.load(std::memory_order_relaxed) : nullptr;
   for (;;) {
     bool all = true;
