@@ -36,6 +36,7 @@ struct Template {
 } tmpl;
 
 void ask_for_thread() noexcept {
+  const KeepErrno keep;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto n = ::write(tmpl.requests, &one, sizeof one);
 }

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "runtime/context_state.h"
+#include "runtime/note.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -258,6 +259,7 @@ void netpoll(std::int64_t timeout_ns, GList& ready) noexcept {
 }
 
 void netpoll_break() noexcept {
+  const KeepErrno keep;
   if (poller.breaking.exchange(true, std::memory_order_seq_cst)) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto n = ::write(poller.breakfd, &one, sizeof one);

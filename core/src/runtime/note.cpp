@@ -14,6 +14,7 @@ namespace treadle::rt {
 
 int futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
                std::int64_t timeout_ns) noexcept {
+  const KeepErrno keep;
   timespec ts{};
   ts.tv_sec = timeout_ns / 1'000'000'000;
   ts.tv_nsec = timeout_ns % 1'000'000'000;
@@ -23,6 +24,7 @@ int futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
 }
 
 void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept {
+  const KeepErrno keep;
   ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
 }
 

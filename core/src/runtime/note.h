@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 
 #include <treadle/timer.h>
@@ -24,7 +25,21 @@ class Note {
   std::atomic<std::uint32_t> word_{0};  // 0 nothing, 1 woken, 2 the sleeper is in the kernel
 };
 
-// The raw system call; a null timeout means for ever. Returns the errno, 0 when woken.
+// Calls that do not park leave errno alone: a hint's end, an unlock or a go() may lock and wake.
+// For leaf functions only, which nothing switches away from.
+class KeepErrno {
+ public:
+  KeepErrno() noexcept : saved_(errno) {}
+  ~KeepErrno() { errno = saved_; }
+  KeepErrno(const KeepErrno&) = delete;
+  KeepErrno& operator=(const KeepErrno&) = delete;
+
+ private:
+  const int saved_;
+};
+
+// The raw system call, errno untouched; a null timeout means for ever. Returns the errno, 0 when
+// woken.
 int futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
                std::int64_t timeout_ns = -1) noexcept;
 void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept;

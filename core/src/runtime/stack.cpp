@@ -4,6 +4,7 @@
 
 #include <treadle/detail/lock.h>
 
+#include "runtime/note.h"
 #include "runtime/sanitizer.h"
 
 namespace treadle::rt {
@@ -54,6 +55,7 @@ void stack_init(std::size_t size) noexcept {
 }
 
 Stack stack_alloc() noexcept {
+  const KeepErrno keep;
   LockGuard hold(pool.lock);
   const std::size_t each = pool.stack_size + kGuardSize;
   if (static_cast<std::size_t>(pool.end - pool.next) < each && !map_slab(each)) return {};
