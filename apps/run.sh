@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds treadle-demo, whatever that needs first, and starts it:
+# Builds the four programs, whatever they need first, and starts treadle-demo:
 #   bash apps/run.sh [flags of treadle-demo, such as --listen 127.0.0.1:9000 --procs 1]
 # It prints "listening on http://..." once it takes connections. Ctrl-C ends it.
 set -euo pipefail
@@ -9,5 +9,6 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$top/tests/support/setup.sh"
 
 need_packages "${packages[@]}"
-build_preset release treadle-demo
+# All that `cmake --install build/release` installs, and no tests.
+build_preset release treadle-demo treadle-files treadle-hello treadle-echo
 exec "$top/build/release/bin/treadle-demo" "$@"

@@ -13,7 +13,8 @@
 #   --pin            server on CPU 0, load on CPU 1; without it the kernel places both
 #   --url URL        measure a server that runs already, at this URL (case "url"; no CPU figure)
 #
-# The figures of one run compare with each other; across machines and days they do not.
+# The figures of one run compare with each other; across machines and days they do not. "errors"
+# counts those of all rounds. A case that fails, or has errors, is named, and the exit code is 1.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,7 +22,7 @@ top=$(dirname "$here")
 bin=$top/build/release/bin
 export TREADLE_WRK=$here/wrk
 
-seconds=5 rounds=3 procs=1 threads=1 pin= url=
+seconds=5 rounds=3 procs=1 threads=1 pin='' url=''
 cases=()
 
 # name | app | path | connections | script | variables
@@ -62,11 +63,14 @@ need_packages "${packages[@]}" wrk
 [ -n "$url" ] || build_preset release treadle-hello treadle-demo treadle-files treadle-hold
 
 work=$(mktemp -d)
-server= beside=
+server='' beside='' failed=''
+fail() { echo "$program: $*" >&2; failed=1; }
+
+stop_beside() { kill "$beside" 2>/dev/null || true; wait "$beside" 2>/dev/null || true; beside=; }
 stop() {
-  [ -z "$beside" ] || kill "$beside" 2>/dev/null || true
+  [ -z "$beside" ] || stop_beside
   [ -z "$server" ] || { kill -TERM "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
-  beside= server=
+  server=
 }
 trap 'stop; rm -rf "$work"' EXIT
 
@@ -77,17 +81,29 @@ cpu_ns() { cat /proc/"$1"/task/*/schedstat 2>/dev/null | awk '{n += $1} END {pri
 
 start_server() { # app
   local app=$1 log=$work/server.log extra=()
+  base=
+  : >"$log"  # here, not by the child below alone: it may come later than the first look
   [ "$app" = hello ] || extra=(--root "$work/www")
   # shellcheck disable=SC2046
-  $(on 0) "$bin/treadle-$app" --listen 127.0.0.1:0 --procs "$procs" "${extra[@]}" >"$log" 2>&1 &
+  $(on 0) "$bin/treadle-$app" --listen 127.0.0.1:0 --procs "$procs" "${extra[@]}" >>"$log" 2>&1 &
   server=$!
   for _ in $(seq 100); do
+    kill -0 "$server" 2>/dev/null || break
     base=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$log" | head -n 1 || true)
     [ -z "$base" ] || return 0
-    kill -0 "$server" 2>/dev/null || break
     sleep 0.05
   done
-  cat "$log" >&2; die "treadle-$app did not start"
+  cat "$log" >&2; fail "treadle-$app did not start"
+  return 1
+}
+
+# Stops the server of a case, which must have lived until now and end of its own accord.
+stop_server() { # case, app
+  local code=0
+  kill -TERM "$server" 2>/dev/null || true
+  wait "$server" || code=$?
+  server=
+  [ "$code" -eq 0 ] || { cat "$work/server.log" >&2; fail "$1: treadle-$2 ended with $code"; }
 }
 
 # 64 clients of handlers that block, or 2 that compute, for as long as the case runs.
@@ -104,16 +120,49 @@ measure() { # url connections script -> "requests us p50 p99 errors cpu_ns"
   local before=0 after=0 out
   [ -z "$server" ] || before=$(cpu_ns "$server")
   # shellcheck disable=SC2046
-  out=$($(on 1) wrk -t"$threads" -c"$2" -d"${seconds}s" --latency -s "$here/wrk/$3.lua" "$1")
+  out=$($(on 1) wrk -t"$threads" -c"$2" -d"${seconds}s" --latency -s "$here/wrk/$3.lua" "$1") || return
   [ -z "$server" ] || after=$(cpu_ns "$server")
+  grep -q '^RESULT requests=[1-9]' <<<"$out" || { echo "$out" >&2; return 1; }
   sed -n 's/^RESULT requests=\([0-9]*\) us=\([0-9]*\) p50=\([0-9]*\) p99=\([0-9]*\) max=[0-9]* errors=\([0-9]*\)$/\1 \2 \3 \4 \5/p' \
     <<<"$out" | awk -v cpu=$((after - before)) '{print $0, cpu}'
 }
 
-row() { # name, lines of measurements on standard input
-  sort -n -k1,1 | awk -v name="$1" '{l[NR] = $0; r = $1 / $2 * 1e6; if (NR == 1 || r < lo) lo = r; if (r > hi) hi = r}
+# Prints a case's line and takes note of errors.
+row() { # name, file with a line per measurement
+  local errors
+  errors=$(awk '{n += $5} END {printf "%d", n}' "$2")
+  sort -n -k1,1 "$2" | awk -v name="$1" -v errors="$errors" '{l[NR] = $0; r = $1 / $2 * 1e6; if (NR == 1 || r < lo) lo = r; if (r > hi) hi = r}
     END { split(l[int((NR + 1) / 2)], f); cpu = f[6] > 0 && f[1] > 0 ? sprintf("%.2f", f[6] / 1000 / f[1]) : "-"
-      printf "%-15s %10.0f %9.0f-%-9.0f %9.3f %9.3f %10s %7d\n", name, f[1] / f[2] * 1e6, lo, hi, f[3] / 1000, f[4] / 1000, cpu, f[5] }'
+      printf "%-15s %10.0f %9.0f-%-9.0f %9.3f %9.3f %10s %7d\n", name, f[1] / f[2] * 1e6, lo, hi, f[3] / 1000, f[4] / 1000, cpu, errors }'
+  [ "$errors" -eq 0 ] || fail "$1: $errors errors"
+}
+
+# All rounds of a case, and its line.
+rounds_of() { # name url connections script
+  : >"$work/rows"
+  for _ in $(seq "$rounds"); do
+    [ -z "$TREADLE_BESIDE" ] || start_beside "$TREADLE_BESIDE"
+    if ! measure "$2" "$3" "$4" >>"$work/rows"; then
+      fail "$1: wrk measured nothing"
+      return
+    fi
+    if [ -n "$beside" ]; then
+      wait "$beside" || fail "$1: the load on $TREADLE_BESIDE failed"
+      beside=
+    fi
+  done
+  row "$1" "$work/rows"
+}
+
+# The connections that are held, and how the server answers meanwhile.
+hold() { # name path connections
+  local held
+  # shellcheck disable=SC2046
+  held=$($(on 1) "$bin/treadle-hold" "${base#http://}" "$2" "$3" 2000 "$server") ||
+    { fail "$1: treadle-hold failed"; return; }
+  awk -v name="$1" '{for (i = 2; i <= NF; i++) {split($i, f, "="); v[f[1]] = f[2]}
+    printf "%-15s %d connections held, %d bytes of server memory each; another one meanwhile: p50 %.3f p99 %.3f\n",
+      name, v["connections"], v["bytes_each"], v["p50"] / 1000, v["p99"] / 1000}' <<<"$held"
 }
 
 mkdir "$work/www"
@@ -123,30 +172,25 @@ head -c 10485760 /dev/urandom >"$work/www/10m.bin"
 
 echo "$rounds rounds of $seconds s, server with $procs worker(s)${pin:+ on CPU 0, load on CPU 1}; latencies in ms, CPU in us per request"
 printf '%-15s %10s %19s %9s %9s %10s %7s\n' case requests/s 'lowest-highest' p50 p99 cpu/req errors
+export TREADLE_DEPTH=16 TREADLE_BODY=1024 TREADLE_BESIDE=
 if [ -n "$url" ]; then
-  for _ in $(seq "$rounds"); do measure "$url" 64 get; done | row url
-  exit 0
+  rounds_of url "$url" 64 get
+  exit "${failed:-0}"
 fi
 while read -r name app path connections script variables; do
   [ ${#cases[@]} -eq 0 ] || [[ " ${cases[*]} " == *" $name "* ]] || continue
   export TREADLE_DEPTH=16 TREADLE_BODY=1024 TREADLE_BESIDE=
   [ "$variables" = - ] || export "${variables?}"
-  start_server "$app"
-  if [ "$script" = hold ]; then
-    # shellcheck disable=SC2046
-    held=$($(on 1) "$bin/treadle-hold" "${base#http://}" "$path" "$connections" 2000 "$server")
-    awk -v name="$name" '{for (i = 2; i <= NF; i++) {split($i, f, "="); v[f[1]] = f[2]}
-      printf "%-15s %d connections held, %d bytes of server memory each; another one meanwhile: p50 %.3f p99 %.3f\n",
-        name, v["connections"], v["bytes_each"], v["p50"] / 1000, v["p99"] / 1000}' <<<"$held"
+  if ! start_server "$app"; then
+    fail "$name: not measured"
     stop
     continue
   fi
-  : >"$work/rows"
-  for _ in $(seq "$rounds"); do
-    [ -z "$TREADLE_BESIDE" ] || start_beside "$TREADLE_BESIDE"
-    measure "$base$path" "$connections" "$script" >>"$work/rows"
-    [ -z "$beside" ] || { wait "$beside" || true; beside=; }
-  done
-  row "$name" <"$work/rows"
-  stop
+  case $script in
+    hold) hold "$name" "$path" "$connections" ;;
+    *) rounds_of "$name" "$base$path" "$connections" "$script" ;;
+  esac
+  [ -z "$beside" ] || stop_beside
+  stop_server "$name" "$app"
 done <<<"$list"
+exit "${failed:-0}"

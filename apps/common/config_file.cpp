@@ -44,17 +44,20 @@ Parsed<void> flatten(const std::string& path, const toml::table& table, const st
   for (const auto& [name, node] : table) {
     std::string key = prefix + std::string(name.str());
     unsigned line = node.source().begin.line;
-    auto add_bare = [&](const std::string& value) { entries.push_back({key, value, value, line}); };
+    auto add_bare = [&](const std::string& value, Form form) {
+      entries.push_back({key, value, value, form, line});
+    };
     if (const toml::table* below = node.as_table()) {
+      if (below->empty()) add_bare("", Form::table);
       if (auto r = flatten(path, *below, key + ".", entries); !r) return r;
     } else if (const auto* text = node.as_string()) {
-      entries.push_back({key, text->get(), fmt::format("\"{}\"", text->get()), line});
+      entries.push_back({key, text->get(), fmt::format("\"{}\"", text->get()), Form::text, line});
     } else if (const auto* integer = node.as_integer()) {
-      add_bare(std::to_string(integer->get()));
+      add_bare(std::to_string(integer->get()), Form::integer);
     } else if (const auto* number = node.as_floating_point()) {
-      add_bare(fmt::format("{}", number->get()));
+      add_bare(fmt::format("{}", number->get()), Form::real);
     } else if (const auto* truth = node.as_boolean()) {
-      add_bare(truth->get() ? "true" : "false");
+      add_bare(truth->get() ? "true" : "false", Form::boolean);
     } else {
       return error_at(path, line, fmt::format("\"{}\" must be text, a number, true or false", key));
     }

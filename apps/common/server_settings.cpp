@@ -29,6 +29,26 @@ Value log_file_value(std::string& variable) {
   return value;
 }
 
+// What the server would panic over.
+void add_limits(Settings& settings, http::RequestLimits& limits) {
+  constexpr std::size_t kMostHead = 1 << 20;
+  constexpr int kMostHeaders = 1'000'000;
+  settings.key("server.max_request_line", size_value(limits.request_line, 1, kMostHead),
+               "bytes of the request line: 414 beyond");
+  settings.key("server.max_head", size_value(limits.head, 1, kMostHead),
+               "bytes of the request's head: 431 beyond");
+  settings.rule("server.max_request_line", "server.max_head", [&limits]() -> Parsed<void> {
+    if (limits.request_line <= limits.head) return {};
+    return std::unexpected(
+        fmt::format("server.max_head ({}) must not be below server.max_request_line ({})",
+                    format_size(limits.head), format_size(limits.request_line)));
+  });
+  settings.key("server.max_headers", count_value(limits.headers, 1, kMostHeaders),
+               "header fields: 431 beyond");
+  settings.key("server.max_body", size_value(limits.body),
+               "bytes of a request's body: 413 beyond; 0: no limit");
+}
+
 }  // namespace
 
 void add_server(Settings& settings, http::ServerOptions& options) {
@@ -48,14 +68,7 @@ void add_server(Settings& settings, http::ServerOptions& options) {
                "for requests under way after SIGTERM");
   settings.key("server.drain_idle", duration_value(options.drain_idle),
                "idle connections may still ask this long after SIGTERM");
-  settings.key("server.max_request_line", size_value(options.limits.request_line, 1),
-               "bytes of the request line: 414 beyond");
-  settings.key("server.max_head", size_value(options.limits.head, 1),
-               "bytes of the request's head: 431 beyond");
-  settings.key("server.max_headers", size_value(options.limits.headers, 1),
-               "header fields: 431 beyond");
-  settings.key("server.max_body", size_value(options.limits.body),
-               "bytes of a request's body: 413 beyond; 0: no limit");
+  add_limits(settings, options.limits);
   settings.key("server.access_log", log_file_value(options.access_log),
                "file for a line per request; \"-\": standard output; empty: none");
 }
@@ -63,7 +76,7 @@ void add_server(Settings& settings, http::ServerOptions& options) {
 std::optional<int> check_root(const Settings& settings, const std::string& root) {
   auto directory = net::Directory::open(root);
   if (directory) return std::nullopt;
-  return settings.refuse(fmt::format("--root \"{}\": {}", root, directory.error().message()));
+  return settings.refuse_value("root", directory.error().message());
 }
 
 }  // namespace treadle::apps

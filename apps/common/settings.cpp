@@ -7,9 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "config_file.h"
+#include "process.h"
 
 namespace treadle::apps {
 
@@ -37,11 +39,16 @@ Settings::Settings(std::string_view program, std::string_view about)
 void Settings::flag(std::string_view name, std::string_view value_name, Value value,
                     std::string_view help) {
   settings_.push_back({std::string(name), std::string(value_name), std::move(value),
-                       std::string(help), std::string(), false});
+                       std::string(help), std::string(), false, std::string(), 0});
 }
 
 void Settings::key(std::string_view name, Value value, std::string_view help) {
   flag(name, "", std::move(value), help);
+}
+
+void Settings::rule(std::string_view name, std::string_view other,
+                    std::function<Parsed<void>()> check) {
+  rules_.push_back({std::string(name), std::string(other), std::move(check)});
 }
 
 void Settings::listen_and_procs(std::string& listen, int& procs) {
@@ -51,6 +58,7 @@ void Settings::listen_and_procs(std::string& listen, int& procs) {
 }
 
 std::optional<int> Settings::parse(int argc, const char* const* argv) {
+  if (!open_standard_descriptors()) return kExitFailure;
   std::optional<int> exit_code;
   Parsed<void> result = read_command_line(argc, argv, exit_code);
   if (exit_code) return exit_code;
@@ -62,6 +70,7 @@ std::optional<int> Settings::parse(int argc, const char* const* argv) {
     result = apply_file(config_path_);
     if (result) result = apply_flags();
   }
+  if (result) result = check_rules();
   if (result) return std::nullopt;
   return refuse(result.error());
 }
@@ -72,6 +81,10 @@ int Settings::refuse(std::string_view what) const {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   fmt::print(stderr, "{}\n", line);
   return kExitBadUsage;
+}
+
+int Settings::refuse_value(std::string_view name, std::string_view what) const {
+  return refuse(fmt::format("{}: {}", origin(find(name)), what));
 }
 
 Parsed<void> Settings::read_command_line(int argc, const char* const* argv,
@@ -132,7 +145,7 @@ Parsed<void> Settings::apply_flags() {
   for (Setting& s : settings_) {
     if (!s.given) continue;
     if (auto r = s.value.assign(s.from_flag); !r)
-      return std::unexpected(fmt::format("--{} \"{}\": {}", s.name, s.from_flag, r.error()));
+      return std::unexpected(fmt::format("{}: {}", origin(s), r.error()));
   }
   return {};
 }
@@ -140,19 +153,66 @@ Parsed<void> Settings::apply_flags() {
 Parsed<void> Settings::apply_file(const std::string& path) {
   auto entries = read_config_file(path);
   if (!entries) return std::unexpected(entries.error());
-  for (const ConfigEntry& entry : *entries) {
-    auto setting = std::ranges::find(settings_, entry.key, &Setting::name);
-    if (setting == settings_.end()) {
-      std::string close = closest_name(entry.key);
-      return std::unexpected(
-          fmt::format("{}:{}: unknown key \"{}\"{}", path, entry.line, entry.key,
-                      close.empty() ? "" : fmt::format(", is \"{}\" meant?", close)));
-    }
-    if (auto r = setting->value.assign(entry.value); !r)
-      return std::unexpected(
-          fmt::format("{}:{}: {} = {}: {}", path, entry.line, entry.key, entry.source, r.error()));
+  for (const ConfigEntry& entry : *entries)
+    if (auto r = apply_entry(path, entry); !r) return r;
+  return {};
+}
+
+Parsed<void> Settings::apply_entry(const std::string& path, const ConfigEntry& entry) {
+  auto setting = std::ranges::find(settings_, entry.key, &Setting::name);
+  if (setting == settings_.end()) {
+    auto in_table = [&entry](const Setting& s) { return s.name.starts_with(entry.key + "."); };
+    if (entry.form == Form::table && std::ranges::any_of(settings_, in_table)) return {};
+    return std::unexpected(fmt::format("{}:{}: {}", path, entry.line, unknown_name(entry)));
+  }
+  setting->line = entry.line;
+  setting->from_file =
+      entry.form == Form::table
+          ? fmt::format("{}:{}: [{}]", path, entry.line, entry.key)
+          : fmt::format("{}:{}: {} = {}", path, entry.line, entry.key, entry.source);
+  const Value& value = setting->value;
+  Parsed<void> r;
+  if (std::ranges::find(value.forms, entry.form) != value.forms.end())
+    r = value.assign(entry.value);
+  else
+    r = std::unexpected(value.needs + (entry.form == Form::text ? ", without quotes" : ""));
+  if (!r) return std::unexpected(fmt::format("{}: {}", setting->from_file, r.error()));
+  return {};
+}
+
+Parsed<void> Settings::check_rules() const {
+  for (const Rule& rule : rules_) {
+    auto r = rule.check();
+    if (r) continue;
+    // Of two lines the later one is named: it is where the values became at odds.
+    const Setting& a = find(rule.name);
+    const Setting& b = find(rule.other);
+    const Setting& culprit = b.given || (!a.given && b.line > a.line) ? b : a;
+    return std::unexpected(fmt::format("{}: {}", origin(culprit), r.error()));
   }
   return {};
+}
+
+// One that was added; anything else is a mistake of the program.
+const Settings::Setting& Settings::find(std::string_view name) const {
+  auto setting = std::ranges::find(settings_, name, &Setting::name);
+  if (setting == settings_.end()) throw std::logic_error("no such setting: " + std::string(name));
+  return *setting;
+}
+
+// Where a value came from, and the value.
+std::string Settings::origin(const Setting& s) {
+  if (s.given) return fmt::format("--{} \"{}\"", s.name, s.from_flag);
+  if (!s.from_file.empty()) return s.from_file;
+  return fmt::format("{}{} \"{}\", the default", s.value_name.empty() ? "" : "--", s.name,
+                     s.value.show());
+}
+
+std::string Settings::unknown_name(const ConfigEntry& entry) const {
+  if (entry.form == Form::table) return fmt::format("unknown table [{}]", entry.key);
+  std::string close = closest_name(entry.key);
+  return fmt::format("unknown key \"{}\"{}", entry.key,
+                     close.empty() ? "" : fmt::format(", is \"{}\" meant?", close));
 }
 
 // The known name that a misspelt one most likely meant; empty when none is near.

@@ -98,19 +98,28 @@ constexpr std::string_view kNotAnAddress =
     "needs ADDR:PORT, such as \"127.0.0.1:8080\", \"[::1]:8080\" or \":8080\" (every address); "
     "names are not looked up";
 
+constexpr std::string_view kNotABool = "needs true or false";
+constexpr std::size_t kMostBytes = std::numeric_limits<std::size_t>::max() / 2;
+
 std::unexpected<std::string> clause(std::string_view text) {
   return std::unexpected(std::string(text));
 }
 
+std::string not_an_int(int least, int most) {
+  return fmt::format("needs a whole number from {} to {}", least, most);
+}
+
 template <class T, class Parse, class Show>
-Value make_value(T& variable, Parse parse, Show show) {
+Value make_value(T& variable, Parse parse, Show show, std::vector<Form> forms,
+                 std::string_view needs) {
   return {[&variable, parse](std::string_view text) -> Parsed<void> {
             auto parsed = parse(text);
             if (!parsed) return std::unexpected(parsed.error());
             variable = *std::move(parsed);
             return {};
           },
-          [&variable, show] { return std::string(show(variable)); }};
+          [&variable, show] { return std::string(show(variable)); }, std::move(forms),
+          std::string(needs)};
 }
 
 }  // namespace
@@ -135,7 +144,10 @@ Parsed<std::size_t> parse_size(std::string_view text) {
   std::string_view number = take_number(text);
   const Unit* unit = find_unit(kSizeUnits, text);
   if (number.empty() || !unit) return clause(kNotASize);
-  auto bytes = scale(number, unit->factor, std::numeric_limits<std::size_t>::max() / 2);
+  auto bytes = scale(number, unit->factor, kMostBytes);
+  // Half a byte is a mistake, and must not round to 0, which may mean "no limit".
+  bool rounded = bytes && number.contains('.') && (unit->factor == 1 || *bytes == 0);
+  if (rounded) return clause(kNotASize);
   if (!bytes) return clause(bytes.error() ? "is more than any memory holds" : kNotASize);
   return static_cast<std::size_t>(*bytes);
 }
@@ -145,14 +157,14 @@ Parsed<int> parse_int(std::string_view text, int least, int most) {
   auto [p, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || p != text.data() + text.size() || ec != std::errc() || value < least ||
       value > most)
-    return std::unexpected(fmt::format("needs a whole number from {} to {}", least, most));
+    return std::unexpected(not_an_int(least, most));
   return value;
 }
 
 Parsed<bool> parse_bool(std::string_view text) {
   if (text == "true") return true;
   if (text == "false") return false;
-  return clause("needs true or false");
+  return clause(kNotABool);
 }
 
 std::string format_duration(Duration d) {
@@ -171,7 +183,7 @@ Value text_value(std::string& variable) {
           return clause("must not hold control characters");
         return std::string(text);
       },
-      [](const std::string& v) { return v; });
+      [](const std::string& v) { return v; }, {Form::text}, "needs text in quotes");
 }
 
 Value address_value(std::string& variable) {
@@ -181,32 +193,51 @@ Value address_value(std::string& variable) {
         if (!net::SocketAddress::parse(text)) return clause(kNotAnAddress);
         return std::string(text);
       },
-      [](const std::string& v) { return v; });
+      [](const std::string& v) { return v; }, {Form::text}, kNotAnAddress);
 }
 
 Value int_value(int& variable, int least, int most) {
   return make_value(
       variable, [least, most](std::string_view text) { return parse_int(text, least, most); },
-      [](int v) { return std::to_string(v); });
+      [](int v) { return std::to_string(v); }, {Form::integer}, not_an_int(least, most));
 }
 
 Value bool_value(bool& variable) {
-  return make_value(variable, parse_bool, [](bool v) { return v ? "true" : "false"; });
+  return make_value(
+      variable, parse_bool, [](bool v) { return v ? "true" : "false"; }, {Form::boolean},
+      kNotABool);
 }
 
 Value duration_value(Duration& variable) {
-  return make_value(variable, parse_duration, format_duration);
+  // The integer is for 0, which needs no unit.
+  return make_value(variable, parse_duration, format_duration, {Form::text, Form::integer},
+                    kNotADuration);
 }
 
-Value size_value(std::size_t& variable, std::size_t least) {
+Value size_value(std::size_t& variable, std::size_t least, std::size_t most) {
   return make_value(
       variable,
-      [least](std::string_view text) {
+      [least, most](std::string_view text) {
         Parsed<std::size_t> size = parse_size(text);
-        if (size && *size < least) size = std::unexpected(fmt::format("needs {} at least", least));
+        if (size && (*size < least || *size > most))
+          size = std::unexpected(
+              fmt::format("needs a size from {} to {}", format_size(least), format_size(most)));
         return size;
       },
-      format_size);
+      format_size, {Form::text, Form::integer}, kNotASize);
+}
+
+Value size_value(std::size_t& variable) { return size_value(variable, 0, kMostBytes); }
+
+Value count_value(std::size_t& variable, int least, int most) {
+  return make_value(
+      variable,
+      [least, most](std::string_view text) -> Parsed<std::size_t> {
+        auto count = parse_int(text, least, most);
+        if (!count) return std::unexpected(count.error());
+        return static_cast<std::size_t>(*count);
+      },
+      [](std::size_t v) { return std::to_string(v); }, {Form::integer}, not_an_int(least, most));
 }
 
 }  // namespace treadle::apps

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <treadle/timer.h>
 
@@ -26,10 +28,15 @@ Parsed<bool> parse_bool(std::string_view text);
 std::string format_duration(Duration d);
 std::string format_size(std::size_t bytes);
 
+// How a configuration file writes a value. Flags are text always.
+enum class Form : std::uint8_t { text, integer, real, boolean, table };
+
 // A variable that a flag or a configuration key sets.
 struct Value {
   std::function<Parsed<void>(std::string_view)> assign;
   std::function<std::string()> show;  // its present value, as a user would write it
+  std::vector<Form> forms;            // those that a configuration file may use
+  std::string needs;                  // the clause for a value in any other form
 };
 
 // Values for each kind of variable. They keep a reference to it.
@@ -38,6 +45,8 @@ Value address_value(std::string& variable);  // "ADDR:PORT", checked but kept as
 Value int_value(int& variable, int least, int most);
 Value bool_value(bool& variable);
 Value duration_value(Duration& variable);
-Value size_value(std::size_t& variable, std::size_t least = 0);
+Value size_value(std::size_t& variable, std::size_t least, std::size_t most);
+Value size_value(std::size_t& variable);  // from 0 to half of what memory holds
+Value count_value(std::size_t& variable, int least, int most);  // a bare number, not a size
 
 }  // namespace treadle::apps

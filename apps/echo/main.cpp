@@ -17,6 +17,7 @@
 #include <string>
 #include <utility>
 
+#include "process.h"
 #include "settings.h"
 
 namespace {
@@ -96,6 +97,7 @@ int main(int argc, char** argv) {
   settings.listen_and_procs(listen, options.max_procs);
   if (auto exit_code = settings.parse(argc, argv)) return *exit_code;
 
+  apps::raise_descriptor_limit();
   int exit_code = apps::kExitFailure;
   treadle::run(options, [&] { exit_code = serve(listen); });
   return exit_code;

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "e2e/app.h"
 #include "support/temporary_tree.h"
@@ -93,10 +96,48 @@ TEST(AppsConfig, BadLineIsNamedWithItsFile) {
   expect_config_refused("[server]\nidle_timeout = 30\n", 2, "needs a duration");
   expect_config_refused("[server]\nidle_timeout = \"-1s\"\n", 2, "needs a duration");
   expect_config_refused("[server]\nmax_head = \"much\"\n", 2, "needs a size");
-  expect_config_refused("[server]\nmax_head = 0\n", 2, "at least");
+  expect_config_refused("[server]\nmax_head = 0\n", 2, "from 1 to 1MiB");
   expect_config_refused("idle_timeout = \"5s\"\n", 1, "is \"server.idle_timeout\" meant?");
   expect_config_refused("[server]\naccess_log = \"/nonexistent/log\"\n", 2, "No such file");
   expect_config_refused("# a comment\nprocs 1\n", 2, "");
+}
+
+TEST(AppsConfig, LimitsTheServerCannotKeepAreRefused) {
+  expect_config_refused("[server]\nmax_head = \"10MiB\"\n", 2, "from 1 to 1MiB");
+  expect_config_refused("[server]\nmax_head = \"4KiB\"\n", 2, "max_request_line (8KiB)");
+  expect_config_refused("[server]\nmax_request_line = \"64KiB\"\n", 2, "max_head (32KiB)");
+  // Of two lines at odds the later one is named.
+  expect_config_refused("[server]\nmax_head = 10\n\nmax_request_line = 11\n", 4, "max_head (10)");
+  expect_config_refused("[server]\nmax_request_line = 11\nmax_head = 10\n", 3, "max_head (10)");
+  expect_config_refused("[server]\nmax_headers = \"1KiB\"\n", 2, "from 1 to 1000000");
+  expect_config_refused("[server]\nmax_headers = 0\n", 2, "from 1 to 1000000");
+}
+
+TEST(AppsConfig, ValueOfAnotherTypeIsRefused) {
+  expect_config_refused("procs = \"4\"\n", 1, "without quotes");
+  expect_config_refused("procs = true\n", 1, "whole number");
+  expect_config_refused("root = 5\n", 1, "text in quotes");
+  expect_config_refused("[server]\nmax_body = 0.5\n", 2, "needs a size");
+  expect_config_refused("[server]\nmax_body = \"0.0001KiB\"\n", 2, "needs a size");
+  expect_config_refused("[server]\nidle_timeout = 0.0\n", 2, "needs a duration");
+}
+
+TEST(AppsConfig, EmptyTablesMustBeKnown) {
+  expect_config_refused("procs = 1\n[nope]\n", 2, "[nope]");
+  expect_config_refused("[server.foo]\n", 1, "[server.foo]");
+  expect_config_refused("[root]\n", 1, "text in quotes");
+  TemporaryTree tree;
+  tree.write("demo.toml", "[server]\n");
+  App demo("treadle-demo", {"--config", tree.path("demo.toml")});
+  EXPECT_NE(demo.port(), 0);
+}
+
+TEST(AppsConfig, BadRootIsNamedWithItsOrigin) {
+  expect_config_refused("procs = 1\nroot = \"/nonexistent\"\n", 2, "No such file");
+  TemporaryTree tree;
+  tree.write("demo.toml", fmt::format("root = \"{}\"\n", tree.path("")));
+  expect_refused("treadle-demo", {"--config", tree.path("demo.toml"), "--root", "/nonexistent"},
+                 "--root \"/nonexistent\"");
 }
 
 TEST(AppsConfig, EveryKeyOfTheSamplesIsKnown) {
@@ -119,6 +160,41 @@ TEST(AppsConfig, FlagWinsOverFileAndFileOverDefault) {
   EXPECT_NE(from_file.get("/json").body.find("\"procs\": 3"), std::string::npos);
   App from_flag("treadle-demo", {"--config", tree.path("demo.toml"), "--procs", "2"});
   EXPECT_NE(from_flag.get("/json").body.find("\"procs\": 2"), std::string::npos);
+}
+
+// `app` on a free port, started by a shell that does `before` first.
+Process start_after(std::string_view before, std::string_view app) {
+  std::string start = fmt::format("{}; exec \"$0\" --listen 127.0.0.1:0", before);
+  return Process({"/bin/sh", "-c", start, app_command(app, {}).front()});
+}
+
+TEST(AppsProcess, ClosedStandardDescriptorsAreOpenedOnNull) {
+  for (std::string_view app : kApps) {
+    SCOPED_TRACE(app);
+    Process process = start_after("exec 0<&- 1>&-", app);
+    ASSERT_TRUE(process.wait_for_output("127.0.0.1:"));
+    for (int fd : {0, 1}) {
+      std::string link = fmt::format("/proc/{}/fd/{}", process.pid(), fd);
+      std::error_code error;
+      EXPECT_EQ(std::filesystem::read_symlink(link, error), "/dev/null") << link;
+    }
+  }
+}
+
+TEST(AppsProcess, SoftLimitOnOpenFilesIsRaisedToTheHardOne) {
+  for (std::string_view app : kApps) {
+    SCOPED_TRACE(app);
+    Process process = start_after("ulimit -S -n 256; ulimit -H -n 512", app);
+    ASSERT_TRUE(process.wait_for_output("127.0.0.1:"));
+    std::ifstream limits(fmt::format("/proc/{}/limits", process.pid()));
+    std::string line;
+    while (std::getline(limits, line) && !line.starts_with("Max open files")) {
+    }
+    std::istringstream words(line.substr(std::min(line.size(), std::size_t{14})));
+    int soft = 0;
+    words >> soft;
+    EXPECT_EQ(soft, 512) << line;
+  }
 }
 
 TEST(AppsPort, BusyPortIsOneLineAndExitCodeOne) {

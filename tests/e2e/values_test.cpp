@@ -46,7 +46,7 @@ TEST(ValuesSize, DecimalAndBinaryUnitsDiffer) {
 
 TEST(ValuesSize, AnythingElseIsRefused) {
   for (const char* text : {"", "KB", "-1", "+1", "1 KB", "10mb", "1K", "1e6", "0x10", ".",
-                           "99999999999999999999", "99999999999GiB"})
+                           "99999999999999999999", "99999999999GiB", "0.5", "1.5B", "0.0001KiB"})
     EXPECT_FALSE(parse_size(text)) << text;
 }
 

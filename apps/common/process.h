@@ -1,0 +1,15 @@
+// What a program asks of the process it runs in.
+#pragma once
+
+namespace treadle::apps {
+
+// Opens /dev/null in place of each of descriptors 0, 1 and 2 that is closed. Else what the runtime
+// opens would get their numbers, and log lines would end up in it. To be called before anything
+// else opens a descriptor. False when that cannot be done.
+[[nodiscard]] bool open_standard_descriptors() noexcept;
+
+// Raises the soft limit on open files to the hard one: each connection needs a descriptor. For
+// programs without http::listen_and_serve(), which does the same.
+void raise_descriptor_limit() noexcept;
+
+}  // namespace treadle::apps
