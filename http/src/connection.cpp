@@ -62,11 +62,11 @@ Next Connection::go_idle() {
 
 bool Connection::wait() { return conn_->wait_readable().has_value(); }
 
-void Connection::become_active() {
+void Connection::enter(Phase next) {
   for (;;) {
-    Phase expected = Phase::idle;
-    if (phase_.compare_exchange_strong(expected, Phase::active) || expected == Phase::active)
-      return;
+    Phase now = phase_.load();
+    if (now == next) return;
+    if (now != Phase::touched && phase_.compare_exchange_strong(now, next)) return;
     gosched();
   }
 }
@@ -85,7 +85,9 @@ void Connection::cut() noexcept {
   context_.cancel();
 }
 
+// Over before it is closed: a shutdown that still holds a reference must not count it as cut.
 void Connection::end() noexcept {
+  enter(Phase::over);
   x_.reset();
   conn_->close();
   context_.cancel();
@@ -119,7 +121,7 @@ Next Connection::read_head() {
     const Result<std::size_t> n = conn_->read(in.room_for_head());
     if (n && *n > 0) {
       in.append(*n);
-      become_active();
+      enter(Phase::active);
       continue;
     }
     if (in.empty()) return Next::close;
@@ -213,14 +215,18 @@ void Connection::answer_failure(std::string_view why) {
 // What the handler left for the server to say.
 void Connection::answer_for_handler() {
   ResponseWriter& writer = x_->writer;
-  if (writer.committed()) return;
-  int code = 0;
-  if (writer.untouched()) {
-    code = status_for_body_error(x_->body.error());
-    if (code != 0)
-      count(refused_);
-    else if (x_->request.context.done())
-      code = status::kServiceUnavailable;
+  // A broken upload must not get what the handler made of its first part as if it were all.
+  const std::error_code broken =
+      writer.answers_broken_body() ? std::error_code() : x_->body.error();
+  if (writer.committed()) {
+    if (broken && !writer.length_satisfied()) writer.abandon(broken);
+    return;
+  }
+  int code = status_for_body_error(broken);
+  if (code != 0) {
+    count(refused_);
+  } else if (writer.untouched()) {
+    if (x_->request.context.done()) code = status::kServiceUnavailable;
   } else if (writer.error() && writer.error() != Errc::content_length) {
     log::error("http: {}: response failed: {}", describe(), writer.error().message());
     code = status::kInternalServerError;
@@ -232,8 +238,7 @@ Next Connection::after_response(ResponseWriter::End how) {
   Exchange& x = *x_;
   const bool wants_more = x.request.head.keep_alive || !x.body.complete();
   if (x.request.context.state() != nullptr) CancelFunc{x.request.context}();
-  if (x.writer.error() == Errc::content_length)
-    log::error("http: {}: body differs from its Content-Length", describe());
+  if (x.writer.error()) log_failure();
   record();
   switch (how) {
     case ResponseWriter::End::keep: break;
@@ -245,6 +250,18 @@ Next Connection::after_response(ResponseWriter::End how) {
   x.body.end();
   x.request.clear();
   return x.in.empty() ? go_idle() : Next::again;
+}
+
+// A client that leaves in the middle is daily business, and any client can do so as often as it
+// likes; only what is the handler's own fault is an error.
+void Connection::log_failure() const {
+  const std::error_code error = x_->writer.error();
+  const bool handlers_fault =
+      error == Errc::content_length && !x_->body.error() && !conn_->peer_closed();
+  if (handlers_fault)
+    log::error("http: {}: body differs from its Content-Length", describe());
+  else
+    log::debug("http: {}: response not completed: {}", describe(), error.message());
 }
 
 Next Connection::refuse(int code, std::string_view reason) {

@@ -39,13 +39,13 @@ enum class Next : std::uint8_t {
 //   active  -> idle     by the same, once it has set the idle deadline
 //   idle    -> touched  by hurry(), which sets a nearer deadline and goes back to idle; the
 //                       connection waits for the moment that takes
-//   active  -> over     by the connection's goroutine: the last response has left
+//   any     -> over     by the connection's goroutine: the last response has left, or end()
 // A connection that becomes idle looks at `stopping` afterwards; hurry() comes after `stopping` was
 // set. So one of the two sees the other.
 //
 // Rejected: holding back the answers of pipelined requests to send several at once. The next
 // handler may take as long as it likes, and the answer before it would wait for it.
-class Connection {
+class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<ServerState> server, std::unique_ptr<net::Conn> conn);
   ~Connection();
@@ -59,7 +59,8 @@ class Connection {
   bool wait();
   void end() noexcept;
 
-  // From other goroutines and threads, under the server's lock. Never park.
+  // From other goroutines and threads that hold a reference, also once it has ended. They enter
+  // the runtime, so no plain mutex may be held over them. Never park.
   void hurry() noexcept;  // an idle connection has `drain_idle` left
   void cut() noexcept;    // closes it and cancels its requests
   bool busy() const noexcept { return phase_.load() == Phase::active; }
@@ -83,10 +84,11 @@ class Connection {
   void answer_failure(std::string_view why);
   Next after_response(ResponseWriter::End how);
   Next go_idle();
-  void become_active();
+  void enter(Phase next);  // from a phase that hurry() may be changing
   // Answers with an error, then ends the connection so that the client gets to read it.
   Next refuse(int code, std::string_view reason);
   Next linger();
+  void log_failure() const;
   void record();
   std::string describe() const;  // "peer METHOD target", for the log
 

@@ -83,14 +83,30 @@ int serve_in_goroutine(Server& server, const ServerOptions& options) {
   return 1;
 }
 
+// Whether main() has used treadle before. It has not when that, too, finds the environment wrong.
+bool runtime_stands() noexcept {
+  try {
+    return max_procs() > 0;
+  } catch (const Panic&) {
+    return false;
+  }
+}
+
 // The server is made on a goroutine: from main() nothing of the runtime may be used before run().
+// What the operator got wrong, options or the environment, ends in a line and an exit code.
 template <class What>
 int run_server(const ServerOptions& options, const What& what) {
   raise_descriptor_limit();
   int code = 1;
   const auto body = [&] {
-    Server server(options, what);
-    code = serve_in_goroutine(server, options);
+    std::optional<Server> server;
+    try {
+      server.emplace(options, what);
+    } catch (const Panic& e) {
+      log::error("{}", e.what());
+      return;
+    }
+    code = serve_in_goroutine(*server, options);
   };
   if (in_goroutine()) {
     body();
@@ -98,9 +114,12 @@ int run_server(const ServerOptions& options, const What& what) {
   }
   try {
     run({.max_procs = options.procs}, body);
-  } catch (const Panic&) {
-    // main() has used treadle before: then the runtime stands, and its Ps are what they are.
-    if (options.procs != 0) throw;
+  } catch (const Panic& e) {
+    // Where the runtime stands already its Ps are what they are.
+    if (options.procs != 0 || !runtime_stands()) {
+      log::error("http: {}", e.what());
+      return 1;
+    }
     WaitGroup ended;
     ended.add(1);
     go([&] {

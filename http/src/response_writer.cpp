@@ -47,6 +47,7 @@ void ResponseWriter::begin(const Transport& transport, RequestState& request, Co
   head_request_ = request.head.method == "HEAD";
   committed_ = false;
   broken_ = false;
+  answers_broken_body_ = false;
   restart();
 }
 
@@ -55,6 +56,7 @@ void ResponseWriter::restart() noexcept {
   status_set_ = false;
   declared_.reset();
   written_ = 0;
+  sent_ = 0;
   headers_.clear();
   if (!broken_) error_ = {};
   buffered_ = 0;
@@ -76,6 +78,7 @@ void ResponseWriter::set_status(int code) {
   if (code < 200 || code > 999) throw Panic(fmt::format("http: invalid status {}", code));
   status_ = code;
   status_set_ = true;
+  note_broken_body();
 }
 
 void ResponseWriter::set_header(std::string_view name, std::string_view value) {
@@ -119,6 +122,14 @@ void ResponseWriter::abandon(std::error_code why) noexcept {
   if (!error_) error_ = why;
 }
 
+void ResponseWriter::note_broken_body() noexcept {
+  if (!committed_ && request_body_->error()) answers_broken_body_ = true;
+}
+
+bool ResponseWriter::length_satisfied() const noexcept {
+  return no_body() || (declared_ && written_ == *declared_);
+}
+
 // RFC 9110 6.4.1, and 15.3.6 for 205.
 bool ResponseWriter::no_body() const noexcept {
   return head_request_ || status_has_no_body(status_) || status_ == status::kResetContent;
@@ -126,6 +137,7 @@ bool ResponseWriter::no_body() const noexcept {
 
 Result<void> ResponseWriter::admit(std::uint64_t bytes) {
   if (error_) return fail(error_);
+  note_broken_body();
   if (declared_ && bytes > *declared_ - std::min(written_, *declared_))
     return stick(Errc::content_length);
   written_ += bytes;
@@ -157,15 +169,16 @@ Result<void> ResponseWriter::send_file(const net::File& file, std::uint64_t offs
 
   const ChunkHead chunk(count);
   std::array<iovec, 1> before{part_of(chunk.view())};
-  if (auto ok = send(before); !ok) return ok;
+  if (auto ok = send(before, chunk.view().size(), 0); !ok) return ok;
   if (auto ok = send_file_part(file, offset, count); !ok) return ok;
   std::array<iovec, 1> after{part_of(kChunkEnd)};
-  return send(after);
+  return send(after, kChunkEnd.size(), 0);
 }
 
 Result<void> ResponseWriter::send_file_part(const net::File& file, std::uint64_t offset,
                                             std::uint64_t count) {
   const net::WriteResult r = transport_->send_file(file, offset, count);
+  sent_ += r.written;
   request_->watch_peer();
   if (r && r.written == count) return {};
   abandon(r ? make_error_code(treadle::Errc::eof) : r.error);
@@ -187,8 +200,9 @@ Result<void> ResponseWriter::buffer_file(const net::File& file, std::uint64_t of
   return {};
 }
 
-Result<void> ResponseWriter::send(std::span<iovec> parts) {
+Result<void> ResponseWriter::send(std::span<iovec> parts, std::size_t framing, std::size_t data) {
   const net::WriteResult r = transport_->write(parts);
+  sent_ += std::min(r.written - std::min(r.written, framing), data);
   request_->watch_peer();
   if (r) return {};
   abandon(r.error);
@@ -231,7 +245,7 @@ Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
   if (end != first) parts[n++] = {first, static_cast<std::size_t>(end - first)};
   if (!extra.empty()) parts[n++] = part_of(extra);
   if (!tail.empty()) parts[n++] = part_of(tail);
-  Result<void> sent = n > 0 ? send(std::span(parts).first(n)) : Result<void>();
+  Result<void> sent = n > 0 ? send(std::span(parts).first(n), head_.size(), data) : Result<void>();
   head_.clear();
   buffered_ = 0;
   return sent;
@@ -294,7 +308,7 @@ ResponseWriter::End ResponseWriter::finish() {
     if (!transmit({}, Part::last)) return End::cut;
   }
   if (broken_) return End::cut;
-  if (!no_body() && declared_ && written_ != *declared_) {
+  if (declared_ && !length_satisfied()) {
     abandon(Errc::content_length);
     return End::cut;
   }

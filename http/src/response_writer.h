@@ -68,6 +68,11 @@ class ResponseWriter {
   // Whether the handler has said anything at all.
   bool untouched() const noexcept { return !committed_ && !status_set_ && written_ == 0; }
   std::error_code error() const noexcept { return error_; }
+  // Whether the handler went on to set or write something although the request's body had failed,
+  // with the head not yet gone: then it knows what it answers.
+  bool answers_broken_body() const noexcept { return answers_broken_body_; }
+  // Whether nothing is missing: the length was known beforehand, and all of it was written.
+  bool length_satisfied() const noexcept;
 
   // Ends the connection after this response, whatever the request asked for.
   void close_after() noexcept { keep_alive_ = false; }
@@ -76,7 +81,8 @@ class ResponseWriter {
   // Gives the response up: finish() will say `cut`.
   void abandon(std::error_code why) noexcept;
 
-  std::uint64_t body_bytes() const noexcept { return written_; }
+  // Bytes of body, without their framing, that the connection has taken.
+  std::uint64_t body_bytes() const noexcept { return sent_; }
   void release() noexcept;
 
  private:
@@ -90,7 +96,9 @@ class ResponseWriter {
   bool no_body() const noexcept;
   Result<void> admit(std::uint64_t bytes);
   Result<void> transmit(std::string_view extra, Part part);
-  Result<void> send(std::span<iovec> parts);
+  void note_broken_body() noexcept;
+  // Sends the parts, of which the first `framing` bytes are none of the body, and `data` are.
+  Result<void> send(std::span<iovec> parts, std::size_t framing, std::size_t data);
   Result<void> send_file_part(const net::File& file, std::uint64_t offset, std::uint64_t count);
   Result<void> buffer_file(const net::File& file, std::uint64_t offset, std::size_t count);
   Result<void> stick(std::error_code e) noexcept;
@@ -113,6 +121,8 @@ class ResponseWriter {
   Framing framing_ = Framing::length;
   std::optional<std::uint64_t> declared_;
   std::uint64_t written_ = 0;  // body bytes the handler gave, sent or not
+  std::uint64_t sent_ = 0;     // body bytes that the connection took
+  bool answers_broken_body_ = false;
   HeaderBlock headers_;
   std::error_code error_;
   bool broken_ = false;  // the connection failed; error_ says how

@@ -131,7 +131,7 @@ ServerState::ServerState(ServerOptions o, Handler h)
 ServerState::~ServerState() = default;
 
 void ServerState::start(const std::shared_ptr<ServerState>& self, std::unique_ptr<net::Conn> conn) {
-  auto c = std::make_unique<Connection>(self, std::move(conn));
+  auto c = std::make_shared<Connection>(self, std::move(conn));
   self->add(*c);
   // close() goes through the list after setting the flag, so one of the two sees the connection.
   if (self->closed.load()) c->cut();
@@ -163,15 +163,22 @@ void ServerState::remove(Connection& c) {
   if (c.list_next != nullptr) c.list_next->list_previous = c.list_previous;
 }
 
-void ServerState::hurry_idle() {
+std::vector<std::shared_ptr<Connection>> ServerState::current() {
+  std::vector<std::shared_ptr<Connection>> all;
   std::lock_guard guard(lock);
-  for (Connection* c = connections; c != nullptr; c = c->list_next) c->hurry();
+  all.reserve(open);
+  for (Connection* c = connections; c != nullptr; c = c->list_next)
+    all.push_back(c->shared_from_this());
+  return all;
+}
+
+void ServerState::hurry_idle() {
+  for (const auto& c : current()) c->hurry();
 }
 
 std::size_t ServerState::cut_all() noexcept {
-  std::lock_guard guard(lock);
   std::size_t busy = 0;
-  for (Connection* c = connections; c != nullptr; c = c->list_next) {
+  for (const auto& c : current()) {
     if (c->busy()) ++busy;
     c->cut();
   }
@@ -230,12 +237,20 @@ Result<void> Server::serve() {
   const std::shared_ptr<detail::ServerState> s = state_;
   if (!s->listener)
     if (auto r = listen(); !r) return r;
+  // Before a shutdown that finds us accepting can wait for it, and not under the lock.
+  s->accept_loop.add(1);
+  bool twice = false;
+  bool stopped = false;
   {
     std::lock_guard guard(s->lock);
-    if (s->accepting) throw Panic("http: Server::serve called twice");
-    if (s->stopping.load()) return {};
-    s->accepting = true;
-    s->accept_loop.add(1);
+    twice = s->accepting;
+    stopped = s->stopping.load();
+    if (!twice && !stopped) s->accepting = true;
+  }
+  if (twice || stopped) {
+    s->accept_loop.done();
+    if (twice) throw Panic("http: Server::serve called twice");
+    return {};
   }
   if (s->router) freeze(*s->router);
   Result<void> result = accept_connections(s);

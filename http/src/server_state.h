@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include <treadle/context.h>
 #include <treadle/http/server.h>
@@ -25,9 +26,11 @@ class Connection;
 // Who touches what:
 //   options, parser_limits, handler   constant from the first accept on
 //   stopping, closed                  set by shutdown() or close(), read by everybody
-//   the list of connections           under `lock`; a Connection leaves it before it dies, so that
-//                                     whoever holds the lock may use those in it
-// `lock` is a plain mutex: it is held for some pointers' worth of work and never across a park.
+//   the list of connections           under `lock`; a Connection leaves it before its goroutine
+//                                     lets go of it, so that each in it may be shared
+// `lock` is a plain mutex: it is held for some pointers' worth of work, and over no call that
+// enters the runtime. A goroutine may be made to give way there, and would keep the lock while the
+// threads that want it block. So close() and the like are called on a copy of the list.
 struct ServerState {
   ServerState(ServerOptions o, Handler h);
   ~ServerState();
@@ -61,6 +64,8 @@ struct ServerState {
   static void start(const std::shared_ptr<ServerState>& self, std::unique_ptr<net::Conn> conn);
   void add(Connection& c);  // counts it in connections_alive, too; remove() does not count it out
   void remove(Connection& c);
+  // Those that are there now. Ones that come later see `stopping` and `closed` themselves.
+  std::vector<std::shared_ptr<Connection>> current();
   // Gives idle connections `drain_idle` from now.
   void hurry_idle();
   // Cancels every request and closes every connection; how many requests were under way.

@@ -25,7 +25,8 @@ class Transport {
   // Conn::read() within the read timeout.
   Result<std::size_t> read(std::span<std::byte> into) const;
   // Conn::write_all() and send_file(), within the write timeout for each stretch without progress.
-  // write() changes `parts` to what is left.
+  // write() changes `parts` to what is left. A stuck peer is given up within a tenth more than the
+  // timeout after the last byte it took.
   net::WriteResult write(std::span<iovec> parts) const;
   net::WriteResult send_file(const net::File& file, std::uint64_t offset,
                              std::uint64_t count) const;

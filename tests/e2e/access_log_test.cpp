@@ -110,6 +110,44 @@ TEST(AccessLog, ManyLinesAreAllWrittenOrCounted) {
   EXPECT_EQ(log.lines().size() + dropped, static_cast<std::size_t>(kRequests));
 }
 
+std::string bytes_of(const std::string& line) {
+  const std::string counts = parts_of(line)[1];  // " 200 5 "
+  return counts.substr(5, counts.size() - 6);
+}
+
+TEST(AccessLog, OnlyBodyThatWasSentCounts) {
+  LogFile log;
+  constexpr std::size_t kLarge = 50'000'000;
+  run([&] {
+    Event cut;
+    RunningServer server(http::Handler{[&](http::Response& res, const http::Request& req) {
+                           if (req.path() == "/large") {
+                             EXPECT_FALSE(res.write(std::string(kLarge, 'x')));
+                             cut.set();
+                             return;
+                           }
+                           res.print("hello");
+                           if (req.path() == "/stream") res.flush();
+                           res.print("world!");
+                         }},
+                         {.access_log = log.path()});
+    RawClient client(server.port());
+    client.roundtrip(head("/head"), RawClient::Request::head);
+    EXPECT_TRUE(client.roundtrip(get("/stream")).chunked);
+    RawClient leaving(server.port(), {.receive_buffer = 4096});
+    ASSERT_TRUE(leaving.send(get("/large")));
+    leaving.read_exactly(1000);
+    leaving.reset();
+    cut.wait();
+  });
+  const std::vector<std::string> lines = log.lines();
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(bytes_of(lines[0]), "0") << lines[0];
+  EXPECT_EQ(bytes_of(lines[1]), "11") << lines[1];
+  EXPECT_GT(std::stoul(bytes_of(lines[2])), 0U) << lines[2];
+  EXPECT_LT(std::stoul(bytes_of(lines[2])), kLarge) << lines[2];
+}
+
 TEST(AccessLog, FileThatCannotBeOpenedFailsListen) {
   run([] {
     http::Server server({.address = "127.0.0.1:0", .access_log = "/proc/no/such/file"},

@@ -220,6 +220,86 @@ TEST(HttpBody, HandlerThatAnswersDespiteABadBodyIsHeard) {
   });
 }
 
+constexpr std::string_view kChunkedPost =
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+TEST(HttpBody, AnswerStreamedFromAnUploadThatEndsEarlyHasNoLastChunk) {
+  run([] {
+    RunningServer server(http::Handler{echo_stream});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(std::string(kChunkedPost) + "5\r\nhel"));
+    std::string got = client.read_until("hel\r\n");
+    client.shutdown_write();
+    got += client.read_until_gone();
+    EXPECT_TRUE(got.starts_with("HTTP/1.1 200")) << got;
+    EXPECT_TRUE(got.ends_with("3\r\nhel\r\n")) << got;
+    EXPECT_EQ(server->stats().cut, 1U);
+  });
+}
+
+TEST(HttpBody, AnswerStreamedFromAMalformedUploadHasNoLastChunk) {
+  run([] {
+    RunningServer server(http::Handler{echo_stream});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(std::string(kChunkedPost) + "5\r\nhello"));
+    std::string got = client.read_until("hello\r\n");
+    ASSERT_TRUE(client.send("XX"));
+    got += client.read_until_gone();
+    EXPECT_TRUE(got.ends_with("5\r\nhello\r\n")) << got;
+    EXPECT_EQ(server->stats().cut, 1U);
+  });
+}
+
+TEST(HttpBody, BufferedPartOfABrokenUploadGivesWayTo400) {
+  run([] {
+    RunningServer server(http::Handler{[](http::Response& res, const http::Request& req) {
+      std::array<std::byte, 100> buffer;
+      while (true) {
+        auto n = req.body().read(buffer);
+        if (!n || *n == 0) return;
+        res.write(std::span<const std::byte>(buffer).first(*n));
+      }
+    }});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(std::string(kChunkedPost) + "5\r\nhel"));
+    client.shutdown_write();
+    RawResponse r = client.read_response();
+    EXPECT_EQ(r.status, 400);
+    EXPECT_EQ(r.body.find("hel"), std::string::npos);
+  });
+}
+
+TEST(HttpBody, LongAnswerToABadBodyIsHeardWhole) {
+  run([] {
+    const std::string answer = pattern(100'000);
+    RunningServer server(http::Handler{[&](http::Response& res, const http::Request& req) {
+      EXPECT_FALSE(req.body().read_all());
+      res.status(422).write(answer);
+    }});
+    RawClient client(server.port());
+    RawResponse r = client.roundtrip(std::string(kChunkedPost) + "nonsense\r\n");
+    EXPECT_EQ(r.status, 422);
+    EXPECT_TRUE(r.body == answer);
+    EXPECT_EQ(server->stats().cut, 0U);
+  });
+}
+
+TEST(HttpBody, AnswerOfItsDeclaredLengthSurvivesABrokenUpload) {
+  run([] {
+    RunningServer server(http::Handler{[](http::Response& res, const http::Request& req) {
+      res.content_length(4).print("done");
+      EXPECT_TRUE(res.flush());
+      EXPECT_FALSE(req.body().read_all());
+    }});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(std::string(kChunkedPost) + "5\r\nhel"));
+    client.shutdown_write();
+    EXPECT_EQ(client.read_response().body, "done");
+    EXPECT_TRUE(client.closed_by_peer());
+    EXPECT_EQ(server->stats().cut, 0U);
+  });
+}
+
 TEST(HttpBody, SmallUnreadBodyIsDroppedAndTheConnectionKept) {
   run([] {
     RunningServer server(http::Handler{ignore_body});

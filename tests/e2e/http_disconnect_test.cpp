@@ -129,6 +129,59 @@ INSTANTIATE_TEST_SUITE_P(HttpDisconnect, HttpDisconnect,
                            return name.param == Leave::close ? "Close" : "Reset";
                          });
 
+// What the server logs while one client gets `handler`'s answer.
+template <class Handle, class Ask>
+std::string log_of(Handle handler, Ask ask) {
+  testing::internal::CaptureStderr();
+  run([&] {
+    RunningServer server{http::Handler{handler}};
+    RawClient client(server.port());
+    ask(client);
+    EXPECT_TRUE(server->shutdown());
+  });
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(HttpDisconnectLog, ClientThatLeavesIsNoError) {
+  const std::string log = log_of(
+      [](http::Response& res, const http::Request& req) {
+        res.content_length(100).print("a part");
+        EXPECT_TRUE(res.flush());
+        while (!req.context().done()) treadle::gosched();
+      },
+      [](RawClient& client) {
+        ASSERT_TRUE(client.send(get("/")));
+        client.read_until("a part");
+        client.close();
+      });
+  EXPECT_EQ(log, "");
+}
+
+TEST(HttpDisconnectLog, UploadThatBreaksIsNoError) {
+  const std::string log = log_of(
+      [](http::Response& res, const http::Request& req) {
+        res.content_length(100).print("a part");
+        EXPECT_TRUE(res.flush());
+        EXPECT_FALSE(req.body().read_all());
+      },
+      [](RawClient& client) {
+        ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n12345"));
+        client.read_until("a part");
+        client.close();
+      });
+  EXPECT_EQ(log, "");
+}
+
+TEST(HttpDisconnectLog, HandlerThatWritesTooLittleIsAnError) {
+  const std::string log = log_of(
+      [](http::Response& res, const http::Request&) { res.content_length(100).print("a part"); },
+      [](RawClient& client) {
+        ASSERT_TRUE(client.send(get("/")));
+        client.read_until_gone();
+      });
+  EXPECT_NE(log.find("body differs from its Content-Length"), std::string::npos) << log;
+}
+
 TEST(HttpDisconnectHalf, IncompleteHeadIsRefused) {
   run([] {
     Answering server(10);

@@ -1,4 +1,6 @@
 // Limits of time and size: what a client may not do.
+#include <algorithm>
+#include <cstdlib>
 #include <string>
 
 #include "http_fixture.h"
@@ -97,6 +99,28 @@ TEST(Timeouts, ReaderThatStopsIsCut) {
   });
 }
 
+TEST(Timeouts, ReaderThatStopsIsCutOneTimeoutAfterTheLastByte) {
+  run([] {
+    TimePoint last;
+    Duration took{};
+    Event started;
+    RunningServer server(http::Handler{[&](http::Response& res, const http::Request&) {
+                           started.set();
+                           // As much as the kernel takes at once, then a write that stalls.
+                           last = Clock::now();
+                           EXPECT_FALSE(res.write(std::string(64 << 20, 'x')));
+                           took = Clock::now() - last;
+                         }},
+                         {.write_timeout = 1s});
+    RawClient client(server.port(), {.receive_buffer = 4096});
+    ASSERT_TRUE(client.send(get("/")));
+    started.wait();
+    EXPECT_TRUE(server->shutdown());
+    EXPECT_GE(took, 990ms);
+    EXPECT_LT(took, 1800ms);
+  });
+}
+
 TEST(Timeouts, RequestLineOverItsLimitIs414) {
   run([] {
     RunningServer server(http::Handler{ok}, {.limits = {.request_line = 1000, .head = 2000}});
@@ -158,6 +182,31 @@ TEST(Timeouts, OptionsOutOfRangePanic) {
   EXPECT_THROW(http::Server({.idle_timeout = -1s}, http::Handler{ok}), Panic);
   EXPECT_THROW(http::Server({.limits = {.head = 0}}, http::Handler{ok}), Panic);
   EXPECT_THROW(http::Server({}, http::Handler{}), Panic);
+}
+
+TEST(Timeouts, ListenAndServeSaysWhichOptionIsWrong) {
+  testing::internal::CaptureStderr();
+  run([] {
+    EXPECT_EQ(http::listen_and_serve({.idle_timeout = -1s}, http::Handler{ok}), 1);
+    EXPECT_EQ(http::listen_and_serve({.limits = {.head = 4096}}, http::Handler{ok}), 1);
+  });
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("a timeout is negative"), std::string::npos) << log;
+  EXPECT_NE(log.find("limits.request_line exceeds limits.head"), std::string::npos) << log;
+  EXPECT_EQ(std::ranges::count(log, '\n'), 2) << log;
+}
+
+void exit_with_served(const char* maxprocs, const http::ServerOptions& options) {
+  ::setenv("TREADLE_MAXPROCS", maxprocs, 1);
+  std::exit(http::listen_and_serve(options, http::Handler{ok}));
+}
+
+TEST(TimeoutsDeathTest, ListenAndServeOfAMainThatCannotBeginExitsWithOne) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const testing::ExitedWithCode one(1);
+  EXPECT_EXIT(exit_with_served("four", {}), one, "error.*TREADLE_MAXPROCS=four: must be a number");
+  EXPECT_EXIT(exit_with_served("2", {.procs = 2000}), one, "error.*max_procs = 2000");
+  EXPECT_EXIT(exit_with_served("2", {.limits = {.head = 4096}}), one, "error.*limits.request_line");
 }
 
 }  // namespace

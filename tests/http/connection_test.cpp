@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -118,6 +120,59 @@ TEST(Connection, WriteFailureAtAnyByteEndsItWithNothingMoreSent) {
       ASSERT_EQ(got, kAnswers.substr(0, at));
     }
     EXPECT_EQ(state->stats().cut, kAnswers.size());
+  });
+}
+
+// Calls `hook` wherever a call enters the runtime from elsewhere.
+class HookedConn final : public net::Conn {
+ public:
+  HookedConn(std::unique_ptr<net::Conn> inner, std::function<void()> hook)
+      : inner_(std::move(inner)), hook_(std::move(hook)) {}
+  Result<std::size_t> read(std::span<std::byte> into) override { return inner_->read(into); }
+  using Conn::write_all;
+  net::WriteResult write_all(std::span<const iovec> parts) override {
+    return inner_->write_all(parts);
+  }
+  Result<void> wait_readable() override { return inner_->wait_readable(); }
+  void set_read_deadline(Deadline d) override {
+    hook_();
+    inner_->set_read_deadline(d);
+  }
+  void set_write_deadline(Deadline d) override { inner_->set_write_deadline(d); }
+  void ignore_context() override { inner_->ignore_context(); }
+  Result<void> shutdown_write() override { return inner_->shutdown_write(); }
+  void close() noexcept override {
+    hook_();
+    inner_->close();
+  }
+  bool peer_closed() const noexcept override { return inner_->peer_closed(); }
+  net::SocketAddress local_address() const override { return inner_->local_address(); }
+  net::SocketAddress remote_address() const override { return inner_->remote_address(); }
+
+ private:
+  std::unique_ptr<net::Conn> inner_;
+  std::function<void()> hook_;
+};
+
+TEST(Connection, ServerIsNotLockedWhileConnectionsAreHurriedOrCut) {
+  test::run([] {
+    const auto state = make_state();
+    // One that gives way there with the lock held would keep whoever wants it from going on.
+    std::atomic<int> taken{0};
+    auto [theirs, ours] = test::make_pipe();
+    ServerState::start(state, std::make_unique<HookedConn>(std::move(ours), [&] {
+                         const bool free = state->lock.try_lock();
+                         EXPECT_TRUE(free);
+                         if (free) state->lock.unlock();
+                         ++taken;
+                       }));
+    state->stopping.store(true);
+    state->hurry_idle();
+    EXPECT_GT(taken.exchange(0), 0);
+    state->cut_all();
+    EXPECT_GT(taken.load(), 0);
+    state->connections_alive.wait();
+    EXPECT_EQ(state->stats().connections, 0U);
   });
 }
 

@@ -83,12 +83,30 @@ TEST(Transport, SlowPeerGetsMoreTimeAsLongAsBytesMove) {
 
 TEST(Transport, StuckPeerTimesOut) {
   ScriptedConn conn;
-  conn.steps = {{2, kTimedOut}, {0, kTimedOut}};
+  conn.steps.assign(100, {0, kTimedOut});
+  conn.steps.front().takes = 2;
   const Transport transport(conn, 1s, 1s);
   auto parts = parts_of({"abc"});
   const net::WriteResult r = transport.write(parts);
   EXPECT_EQ(r.error, kTimedOut);
   EXPECT_EQ(r.written, 2U);
+}
+
+TEST(Transport, TimeoutBeginsWithTheLastByteTaken) {
+  ScriptedConn conn;
+  conn.steps.assign(100, {0, kTimedOut});
+  conn.steps.front().takes = 2;
+  const Transport transport(conn, 1s, 1s);
+  auto parts = parts_of({"abc"});
+  const TimePoint before = Clock::now();
+  EXPECT_FALSE(transport.write(parts));
+  const TimePoint after = Clock::now();
+  // How much went is asked often enough to know when within a tenth.
+  EXPECT_LE(conn.write_deadlines.at(0).at(), after + 100ms);
+  for (std::size_t i = 2; i < conn.write_deadlines.size(); ++i)
+    EXPECT_LE(conn.write_deadlines[i].at() - conn.write_deadlines[i - 1].at(), 100ms);
+  EXPECT_GE(conn.write_deadlines.back().at(), before + 1s);
+  EXPECT_LE(conn.write_deadlines.back().at(), after + 1s);
 }
 
 TEST(Transport, OtherErrorsAreNotRetried) {

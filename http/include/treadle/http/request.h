@@ -40,7 +40,8 @@ class Body {
   // Parks the calling G. Obeys the connection's deadlines, not the request's Context.
   // Errors, all of which stick: body_too_large (the server's limit), malformed_body, eof (the
   // client ended the stream early), timed_out (nothing came for ServerOptions::read_timeout), else
-  // the system's code. A handler that then writes nothing gets 413, 400 or 408 answered for it.
+  // the system's code. A handler that then writes nothing gets 413, 400 or 408 answered for it, in
+  // place of what it wrote before; if the head has left, the response is cut short of its end.
   [[nodiscard]] virtual Result<std::size_t> read(std::span<std::byte> into) = 0;
 
   // The rest of the body as one string, of `limit` bytes at most: body_too_large when it is longer.
@@ -100,6 +101,9 @@ class Request {
   // Done when the handler's deadline has passed, the client is seen to have gone, or the server is
   // shut down hard. It is the handler goroutine's current Context, too: sleep and I/O end with it
   // unasked. Never parks.
+  // A client that goes is seen only when the handler writes or calls context(): nothing watches for
+  // it meanwhile. A handler that waits for something else is not woken then; it waits until that
+  // comes, or until ServerOptions::handler_timeout.
   Context context() const;
 
   // For the server and the router.

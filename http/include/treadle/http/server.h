@@ -50,7 +50,8 @@ struct ServerOptions {
   // Between requests on a kept connection. 0: no limit.
   Duration idle_timeout = std::chrono::seconds(75);
   // Without a byte of progress while a body is read, or a response written. There is no limit on
-  // the whole, which would kill honest slow transfers. 0: no limit.
+  // the whole, which would kill honest slow transfers. The cut comes up to a tenth later, counted
+  // from the last byte. 0: no limit.
   Duration read_timeout = std::chrono::seconds(30);
   Duration write_timeout = std::chrono::seconds(30);
   // After this a request's Context is done: what the handler waits for ends with timed_out. The
@@ -133,8 +134,9 @@ class Server {
 // Runs a server until SIGTERM or SIGINT: the first one shuts down gracefully, within
 // ServerOptions::shutdown_timeout, a second one ends the process at once. Starts the runtime when
 // called from main(); from a goroutine it parks. Raises the soft limit on open files to the hard
-// one. Returns an exit code: 0 when nothing was cut, 1 when something was, or when the address
-// could not be listened on (the log says why).
+// one. Returns an exit code: 0 when nothing was cut, 1 when something was, or when it could not
+// begin: an option or TREADLE_MAXPROCS out of range, `procs` for a runtime that stands already, an
+// address that cannot be listened on. The log says which, in a line.
 int listen_and_serve(const ServerOptions& options, Router router);
 int listen_and_serve(const ServerOptions& options, Handler handler);
 
