@@ -76,8 +76,8 @@ trap 'stop; rm -rf "$work"' EXIT
 
 on() { [ -z "$pin" ] || echo "taskset -c $1"; }
 
-# Nanoseconds of CPU that all threads of the server have used.
-cpu_ns() { cat /proc/"$1"/task/*/schedstat 2>/dev/null | awk '{n += $1} END {printf "%d", n}'; }
+# Nanoseconds of CPU that all threads of the server have used. (mawk's %d ends at 2^31.)
+cpu_ns() { cat /proc/"$1"/task/*/schedstat 2>/dev/null | awk '{n += $1} END {printf "%.0f", n}'; }
 
 start_server() { # app
   local app=$1 log=$work/server.log extra=()

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -29,6 +30,14 @@ using namespace std::chrono_literals;
 [[gnu::noinline]] pthread_t this_thread() {
   asm volatile("" ::: "memory");
   return ::pthread_self();
+}
+[[gnu::noinline]] int read_errno() {
+  asm volatile("" ::: "memory");
+  return errno;
+}
+[[gnu::noinline]] void write_errno(int e) {
+  errno = e;
+  asm volatile("" ::: "memory");
 }
 thread_local int per_thread = 0;
 [[gnu::noinline]] int* per_thread_address() {
@@ -140,6 +149,7 @@ TEST(PreemptNonParking, StaysOnItsThread) {
       int started = 0;
       for (*local = 0; taken() < enough; ++*local) {
         burn();
+        write_errno(77);  // and errno is left alone
         if (!ch.try_send(*local) || ch.try_recv() != *local) FAIL();
         if (!mu.try_lock()) FAIL();
         mu.unlock();
@@ -153,11 +163,45 @@ TEST(PreemptNonParking, StaysOnItsThread) {
         }
         if (!::pthread_equal(thread, this_thread()) || per_thread_address() != local)
           FAIL() << "moved to another thread by a call that does not park";
+        ASSERT_EQ(read_errno(), 77);
       }
       stop = true;
       while (spawned != started) gosched();
     });
   });
+}
+
+// Goroutines that wait in the global queue (those of plain threads begin there) get their turn
+// beside one that never parks and others that keep the local queue full.
+TEST(PreemptNonParking, LeavesTheGlobalQueueToOthersToo) {
+  std::atomic<bool> stop{false}, ran{false};
+  std::atomic<int> up{0};
+  WaitGroup wg;
+  const auto start = [&](auto body) {
+    wg.add(1);
+    go([&, body] {
+      ++up;
+      while (!stop) body();
+      wg.done();
+    });
+  };
+  for (int i = 0; i < max_procs() + 3; ++i)
+    start([mu = std::make_shared<Mutex>()] {
+      if (mu->try_lock()) mu->unlock();
+      (void)runtime_stats();
+    });
+  for (int i = 0; i < 2 * max_procs(); ++i) start([] { gosched(); });
+  while (up != 3 * max_procs() + 3) std::this_thread::yield();
+  const Deadline patience = Deadline::after(test::patience());
+  for (int i = 0; i < 3; ++i) {
+    ran = false;
+    go([&] { ran = true; });
+    while (!ran && !patience.passed()) std::this_thread::yield();
+    EXPECT_TRUE(ran);
+  }
+  stop = true;
+  wg.wait();
+  while (!ran) std::this_thread::yield();
 }
 
 // One that often enters parking calls, which never have to wait, is asked to give way there, or

@@ -64,6 +64,7 @@ struct Sched {
 
   GList runq;                               // global queue
   std::atomic<std::uint32_t> runq_size{0};  // its size, for a look without the lock
+  std::uint32_t bound_queued = 0;           // goroutines bound to their M put there; under lock
   P* idle_p = nullptr;
   std::atomic<std::int32_t> idle_ps{0};  // length of idle_p's list; stored under lock
   M* idle_m = nullptr;

@@ -61,8 +61,12 @@ void push_bound_locked(M* m, G* g) noexcept {
   g->bound_m = m;
   g->status.store(GStatus::runnable, std::memory_order_relaxed);
   m->p.store(nullptr, std::memory_order_relaxed);
-  // In front: a whole thread waits with it, and whatever locks that thread holds.
-  sched.runq.push_front(g);
+  // In front: a whole thread waits with it, and whatever locks that thread holds. But every fourth
+  // one at the back, or goroutines that never park would keep all others from ever being next.
+  if (++sched.bound_queued % 4 == 0)
+    sched.runq.push_back(g);
+  else
+    sched.runq.push_front(g);
   sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
 }
 
