@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "server_state.h"
 #include "support/faulty_conn.h"
@@ -161,7 +162,13 @@ TEST(Connection, ServerIsNotLockedWhileConnectionsAreHurriedOrCut) {
     std::atomic<int> taken{0};
     auto [theirs, ours] = test::make_pipe();
     ServerState::start(state, std::make_unique<HookedConn>(std::move(ours), [&] {
-                         const bool free = state->lock.try_lock();
+                         // Others may hold it for a moment; whoever calls us must not, and then
+                         // it would never come free.
+                         bool free = state->lock.try_lock();
+                         for (int i = 0; i < 100'000 && !free; ++i) {
+                           std::this_thread::yield();
+                           free = state->lock.try_lock();
+                         }
                          EXPECT_TRUE(free);
                          if (free) state->lock.unlock();
                          ++taken;
