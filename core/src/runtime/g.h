@@ -38,6 +38,22 @@ enum class WaitReason : std::uint8_t {
   io_write,
   context,
   signal,
+  select,
+  cond,
+  rw_mutex_read,
+  rw_mutex_write,
+  once,
+  semaphore,
+  task,
+  task_group,
+  one_shot,
+  broadcast,
+  watch,
+  worker_pool,
+  rate_limiter,
+  batcher,
+  descriptor,
+  subprocess,
 };
 const char* wait_reason_text(WaitReason r) noexcept;
 

@@ -135,6 +135,22 @@ const char* wait_reason_text(WaitReason r) noexcept {
     case WaitReason::io_write: return "IO write";
     case WaitReason::context: return "context";
     case WaitReason::signal: return "signal";
+    case WaitReason::select: return "select";
+    case WaitReason::cond: return "cond";
+    case WaitReason::rw_mutex_read: return "RwMutex read";
+    case WaitReason::rw_mutex_write: return "RwMutex write";
+    case WaitReason::once: return "once";
+    case WaitReason::semaphore: return "semaphore";
+    case WaitReason::task: return "task";
+    case WaitReason::task_group: return "task group";
+    case WaitReason::one_shot: return "one shot";
+    case WaitReason::broadcast: return "broadcast";
+    case WaitReason::watch: return "watch";
+    case WaitReason::worker_pool: return "worker pool";
+    case WaitReason::rate_limiter: return "rate limiter";
+    case WaitReason::batcher: return "batcher";
+    case WaitReason::descriptor: return "descriptor";
+    case WaitReason::subprocess: return "subprocess";
   }
   return "?";
 }
