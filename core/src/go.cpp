@@ -113,6 +113,11 @@ void g_free(M* m, G* g) noexcept {
   if (p->gfree.size() > kLocalFree) spill_free(p);
 }
 
+void g_give_back(P* p) noexcept {
+  LockGuard hold(pool.lock);
+  pool.free.append(p->gfree);
+}
+
 void for_each_g(void (*visit)(G*, void*), void* arg) {
   for (Block* b = pool.blocks.load(std::memory_order_acquire); b; b = b->next)
     for (G& g : b->g) visit(&g, arg);
@@ -171,7 +176,7 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
   if (p) {
     p->counters.spawned.add(1);
     runqput(p, g, true);
-    if (sched.procs > 1) wakep();
+    if (sched.procs.load(std::memory_order_relaxed) > 1) wakep();
     return;
   }
   sched.foreign_spawned.fetch_add(1, std::memory_order_relaxed);

@@ -36,6 +36,10 @@ inline void run(std::function<void()> main) { run({}, std::move(main)); }
 
 // The number of Ps. Starts the runtime when needed. Never parks; any thread.
 int max_procs();
+// Changes it while everything runs, 1 to 1024, and returns what it was; panics outside that range.
+// The world is stopped meanwhile, as a rule for less than a millisecond: goroutines that compute or
+// block go on without their P. Starts the runtime when needed. Never parks; any thread.
+int set_max_procs(int n);
 
 // True inside a goroutine, false on a plain thread. Never parks.
 bool in_goroutine() noexcept;

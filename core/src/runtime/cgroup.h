@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-namespace treadle::rt {
+#include "runtime/p.h"
 
-inline constexpr int kMaxProcs = 1024;
+namespace treadle::rt {
 
 // The CPUs of the affinity mask, or fewer when the cgroup's CPU limit (v2 cpu.max, v1 cfs quota) is
 // lower, rounded up; at least 1, at most kMaxProcs. Reads files: not for hot paths.

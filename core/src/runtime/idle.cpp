@@ -299,7 +299,7 @@ void startm(P* p, bool spinning) noexcept {
 }
 
 void wake_poller(std::int64_t when) noexcept {
-  if (sched.last_poll.load(std::memory_order_seq_cst) != 0) {
+  if (!sched.polling.load(std::memory_order_seq_cst)) {
     wakep();
     return;
   }
@@ -320,9 +320,9 @@ void handoffp(P* p) noexcept {
     LockGuard hold(sched.lock);
     // The last P to go must leave somebody in the poller, where the network and the timers are
     // waited for.
-    const bool last = sched.idle_ps.load(std::memory_order_relaxed) == sched.procs - 1;
-    start =
-        sched.runq.size() != 0 || (last && sched.last_poll.load(std::memory_order_relaxed) != 0);
+    const bool last = sched.idle_ps.load(std::memory_order_relaxed) ==
+                      sched.procs.load(std::memory_order_relaxed) - 1;
+    start = sched.runq.size() != 0 || (last && !sched.polling.load(std::memory_order_relaxed));
     if (!start) pidleput_locked(p);
   }
   if (start) {

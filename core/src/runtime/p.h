@@ -13,11 +13,13 @@ namespace treadle::rt {
 struct M;
 
 inline constexpr std::uint32_t kRunqSize = 256;
+inline constexpr int kMaxProcs = 1024;
 
 enum class PStatus : std::uint8_t {
   idle,     // on the idle list; owned by sched.lock
   running,  // owned by the M in `m`, or by the revoker that took it from there
-  stopped,  // held still by stop_the_world()
+  stopped,  // held still by whoever stopped the world
+  dead,     // not one of GOMAXPROCS; owned by sched.revoker
 };
 
 // A counter with one writer at a time; any reader.

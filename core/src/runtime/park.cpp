@@ -154,7 +154,7 @@ void goready(G* g) noexcept {
   P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
   if (p) {
     runqput(p, g, true);
-    if (sched.procs > 1) wakep();
+    if (sched.procs.load(std::memory_order_relaxed) > 1) wakep();
     return;
   }
   GList list;

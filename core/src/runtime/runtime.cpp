@@ -67,11 +67,9 @@ void ignore_sigpipe() {
 }
 
 // Before static destructors: goroutines must not run into what these take down. When exit() is
-// called from a goroutine, the guard keeps its own P meanwhile.
+// called from a goroutine, that one keeps its P.
 void at_exit() {
-  if (sched.forked.load(std::memory_order_relaxed)) return;
-  Entry entry;
-  stop_the_world(entry.m());
+  if (!sched.forked.load(std::memory_order_relaxed)) end_the_world();
 }
 
 // Only the forking thread lives on in the child. Its next entry finds that out: a plain thread's is
@@ -94,13 +92,12 @@ void start_locked(const RuntimeOptions& o) {
   ignore_sigpipe();
   install_fault_handlers();
   netpoll_init();
-  sched.ps = {new P*[static_cast<std::size_t>(procs)], static_cast<std::size_t>(procs)};
   for (int i = 0; i < procs; ++i) {
     P* p = new P;
     p->id = i;
-    sched.ps[static_cast<std::size_t>(i)] = p;
+    sched.ps.append(p);
   }
-  sched.procs = procs;
+  sched.procs.store(procs, std::memory_order_relaxed);
   {
     LockGuard hold(sched.lock);
     for (int i = procs; i-- > 0;) pidleput_locked(sched.ps[static_cast<std::size_t>(i)]);
@@ -175,12 +172,12 @@ void run(const RuntimeOptions& options, std::function<void()> main) {
   done.sleep();
   ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   main = nullptr;
-  rt::stop_the_world(nullptr);
+  rt::end_the_world();
 }
 
 int max_procs() {
   rt::ensure_started();
-  return rt::sched.procs;
+  return rt::sched.procs.load(std::memory_order_relaxed);
 }
 
 RuntimeStats runtime_stats() {

@@ -19,6 +19,8 @@ constexpr int kStealRounds = 4;
 // So many Gs may follow each other through runnext while others wait in the queue: microseconds.
 constexpr std::uint32_t kRunnextStreak = 64;
 
+std::int32_t procs() noexcept { return sched.procs.load(std::memory_order_relaxed); }
+
 std::int64_t coarse_time() noexcept {
   timespec ts;
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
@@ -53,7 +55,7 @@ void runqput_slow(P* p, G* g) noexcept {
 G* globrunqget_locked(P* p, std::uint32_t most) noexcept {
   std::uint32_t n = sched.runq.size();
   if (n == 0) return nullptr;
-  n = std::min({n, n / static_cast<std::uint32_t>(sched.procs) + 1, kRunqSize / 2, most});
+  n = std::min({n, n / static_cast<std::uint32_t>(procs()) + 1, kRunqSize / 2, most});
   G* first = sched.runq.pop_front();
   // The local queue is empty here, or `most` is 1.
   for (std::uint32_t i = 1; i < n; ++i) p->runq.push(sched.runq.pop_front());
@@ -107,7 +109,7 @@ G* local_runq(P* p, bool* inherit) noexcept {
 // Tries every other P in a random order, several times; in the last round also their timers and
 // what they are about to run.
 G* steal_work(M* m, P* p) noexcept {
-  const auto n = static_cast<std::uint32_t>(sched.procs);
+  const auto n = static_cast<std::uint32_t>(procs());
   for (int round = 0; round < kStealRounds; ++round) {
     const bool last = round == kStealRounds - 1;
     const auto start = static_cast<std::uint32_t>(fast_random(m) >> 33);
@@ -187,21 +189,19 @@ G* look_for_work(M* m, P* p, bool* inherit) noexcept {
   if (G* g = local_runq(p, inherit)) return g;
   *inherit = false;
   if (G* g = globrunqget(p, kRunqSize)) return g;
-  if (sched.procs == 1) return nullptr;  // nobody to steal from; the blocking poll comes next
+  if (procs() == 1) return nullptr;  // nobody to steal from; the blocking poll comes next
 
-  std::int64_t polled = sched.last_poll.load(std::memory_order_relaxed);
-  if (netpoll_waiters() > 0 && polled != 0) {
+  if (netpoll_waiters() > 0 && !sched.polling.load(std::memory_order_relaxed)) {
     GList ready;
     netpoll(0, ready);
-    // Not when an M has become the waiting poller meanwhile: 0 is its mark.
-    sched.last_poll.compare_exchange_strong(polled, nanotime(), std::memory_order_relaxed);
+    sched.last_poll.store(nanotime(), std::memory_order_relaxed);
     p->counters.polls.add(1);
     if (G* g = ready.pop_front()) {
       inject(m, ready);
       return g;
     }
   }
-  const std::int32_t busy = sched.procs - sched.idle_ps.load(std::memory_order_relaxed);
+  const std::int32_t busy = procs() - sched.idle_ps.load(std::memory_order_relaxed);
   if (m->spinning || 2 * sched.spinning.load(std::memory_order_relaxed) < busy) {
     if (!m->spinning) {
       m->spinning = true;
@@ -214,14 +214,15 @@ G* look_for_work(M* m, P* p, bool* inherit) noexcept {
 
 // Waits in the poller as the one M that does, then tries to go on with a P. True: it has one.
 bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
-  // Looked up after last_poll became 0: who arms a timer from then on breaks the wait.
+  // Looked up after `polling` was set: who arms a timer from then on breaks the wait.
   const std::int64_t until = earliest_timer();
   sched.poll_until.store(until, std::memory_order_relaxed);
   GList ready;
   const std::int64_t now = until == kNever ? 0 : nanotime();
   netpoll(until == kNever ? -1 : std::max<std::int64_t>(until - now, 0), ready);
   sched.poll_until.store(0, std::memory_order_relaxed);
-  sched.last_poll.store(nanotime(), std::memory_order_release);
+  sched.last_poll.store(nanotime(), std::memory_order_relaxed);
+  sched.polling.store(false, std::memory_order_release);
   if (!take_idle_p(m, false)) {
     inject(m, ready);
     return false;
@@ -257,21 +258,14 @@ bool give_up_p(M* m, P* p, G** found) noexcept {
   const std::int64_t until = earliest_timer();
   if (until != kNever && until <= nanotime() && take_idle_p(m, was_spinning)) return true;
 
-  if (sched.last_poll.load(std::memory_order_relaxed) != 0 &&
-      sched.last_poll.exchange(0, std::memory_order_seq_cst) != 0)
+  if (!sched.polling.load(std::memory_order_relaxed) &&
+      !sched.polling.exchange(true, std::memory_order_seq_cst))
     return poll_and_take_p(m, was_spinning, found);
   if (until != kNever) {
     const std::int64_t poller = sched.poll_until.load(std::memory_order_seq_cst);
     if (poller == 0 || poller > until) netpoll_break();
   }
   return false;
-}
-
-// Holds this M's P still for stop_the_world().
-void give_p_to_stopper(M* m) noexcept {
-  P* p = releasep(m);
-  if (m->spinning) stop_spinning(m);
-  p->status.store(PStatus::stopped, std::memory_order_release);  // pairs with stop_the_world()
 }
 
 // Finds a G to run; waits for one. Null: the M is to end.
@@ -285,7 +279,8 @@ G* find_runnable(M* m, bool* inherit) noexcept {
     }
     if (sched.stop_wanted.load(std::memory_order_relaxed)) {
       if (m->next_g) runqput(p, std::exchange(m->next_g, nullptr), false);
-      give_p_to_stopper(m);
+      if (m->spinning) stop_spinning(m);
+      give_to_stopper(releasep(m));
       continue;
     }
     *inherit = false;
@@ -363,7 +358,7 @@ void inject(M* m, GList& list) noexcept {
   P* p = m ? m->p.load(std::memory_order_relaxed) : nullptr;
   if (p && !m->foreign) {
     while (G* g = list.pop_front()) runqput(p, g, false);
-    if (sched.procs > 1) wakep();
+    if (procs() > 1) wakep();
     return;
   }
   globrunqput(list);
@@ -378,8 +373,8 @@ bool work_waits(P* p, std::int64_t now, std::int64_t unpolled) noexcept {
   if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) return true;
   if (p->timers.next_when() <= now) return true;
   if (sched.stop_wanted.load(std::memory_order_relaxed)) return true;
-  const std::int64_t polled = sched.last_poll.load(std::memory_order_relaxed);
-  return polled != 0 && netpoll_waiters() > 0 && now - polled > unpolled;
+  return !sched.polling.load(std::memory_order_relaxed) && netpoll_waiters() > 0 &&
+         now - sched.last_poll.load(std::memory_order_relaxed) > unpolled;
 }
 
 void finish_timer_work(M* m, TimerWork& work) noexcept {

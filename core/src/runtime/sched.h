@@ -12,7 +12,8 @@
 //      status of its own: the revoker could not store it in a G that runs.
 //      Owners stand in g.h. A transition is stored by the owner of the state left.
 //   P: idle (sched.lock; on the idle list) <-> running (the M in P.m, or the revoker that took it)
-//              -> stopped (stop_the_world())
+//              -> stopped (whoever stopped the world) <-> dead (beyond sched.procs;
+//              set_max_procs())
 //   M: running (has a P) | spinning (has a P, no G, looks for work; counted in sched.spinning)
 //      | detached (runs a G, its P was taken) | parked (on the idle list, in stopm()) | gone
 //
@@ -46,8 +47,8 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include <treadle/detail/lock.h>
 #include <treadle/runtime.h>
@@ -58,8 +59,35 @@
 
 namespace treadle::rt {
 
+// Every P ever made. Ps are never freed and stay in place: those from sched.procs on are dead, with
+// nothing queued and no timer. Grows while the world is stopped; any thread may walk it.
+class PList {
+ public:
+  P* const* begin() const noexcept { return at_; }
+  // Acquire: pairs with append(), so that the P is there.
+  P* const* end() const noexcept { return at_ + made_.load(std::memory_order_acquire); }
+  std::size_t size() const noexcept { return made_.load(std::memory_order_acquire); }
+  P* operator[](std::size_t i) const noexcept { return at_[i]; }
+  void append(P* p) noexcept {
+    const std::size_t n = made_.load(std::memory_order_relaxed);
+    at_[n] = p;
+    made_.store(n + 1, std::memory_order_release);
+  }
+
+ private:
+  P* at_[kMaxProcs] = {};
+  std::atomic<std::size_t> made_{0};
+};
+
+// What the world does; see stop.cpp.
+enum class World : std::uint32_t {
+  running,
+  paused,  // somebody is about to stop it, or has, and will start it again
+  ended,   // stopped for good: the process ends
+};
+
 struct Sched {
-  Lock revoker;  // one at a time takes Ps away: sysmon, stop_the_world()
+  Lock revoker;  // one at a time takes Ps away: sysmon, whoever stops the world
   Lock lock;     // protects the lists below
 
   GList runq;                               // global queue
@@ -76,20 +104,22 @@ struct Sched {
   bool m_limit_logged = false;
 
   std::atomic<std::int32_t> spinning{0};  // Ms that look for work
-  std::atomic<bool> stop_wanted{false};   // stop_the_world() is on its way: give up Ps
+  std::atomic<World> world{World::running};
+  std::atomic<bool> stop_wanted{false};   // the world is to stop: give up Ps
+  std::atomic<std::uint32_t> stopped{0};  // futex: counts Ps given up
 
-  // When the network was last polled; 0 while an M waits in the poller.
-  std::atomic<std::int64_t> last_poll{0};
-  // Until when that M waits, kNever for as long as it takes; meaningful while last_poll is 0.
+  std::atomic<bool> polling{false};  // one M owns the poller: it waits there, or is about to
+  // Until when that M waits, kNever for as long as it takes, 0 when it does not wait yet.
   std::atomic<std::int64_t> poll_until{0};
+  std::atomic<std::int64_t> last_poll{0};  // when somebody last asked what is ready
 
   // sysmon; see sysmon.cpp.
   std::atomic<std::uint32_t> sysmon_wake{0};  // futex
   std::atomic<bool> sysmon_slow{false};       // it sleeps for more than the hint's limit
   bool sysmon_deep = false;                   // it sleeps until an idle P is taken; under lock
 
-  std::span<P*> ps;  // all Ps; fixed once started. Not owned: threads outlive destructors
-  int procs = 0;
+  PList ps;
+  std::atomic<std::int32_t> procs{0};  // GOMAXPROCS; stored while the world is stopped
   std::atomic<bool> started{false};
   std::atomic<bool> forked{false};  // this is a forked child: none of the threads is here
   std::atomic<std::uint64_t> next_id{1};
@@ -170,8 +200,24 @@ void wake_sysmon() noexcept;
 // One revocation, as sysmon's, of whoever holds `p`, overdue or not. True: the P was taken and
 // handed on. For the litmus test; any thread without a P.
 bool revoke_once(P* p) noexcept;
-// After it no goroutine runs on a P but the caller's; those outside the runtime run on detached.
-void stop_the_world(M* self) noexcept;
+
+// --- stop.cpp
+enum class StopResult {
+  stopped,  // no goroutine runs on a P but the caller's; those outside the runtime run on detached
+  busy,     // somebody else stops it: leave the guard, so that he gets our P, and try again
+  ended,    // it is stopped for good
+};
+// Tries to become the one that stops the world, and stops it, until start_the_world(). Inside the
+// guard. The caller then holds sched.revoker, and must not park.
+StopResult try_stop_the_world(M* self) noexcept;
+void start_the_world(M* self) noexcept;
+// `p`, whose M has let go of it, stands still until start_the_world(). While a stop is wanted.
+void give_to_stopper(P* p) noexcept;
+// Calls `f` while the world is stopped, inside the guard; f neither parks nor throws. False, and
+// no call, when the process ends. Any thread, outside the guard.
+bool with_world_stopped(void (*f)(M* self, void* arg), void* arg) noexcept;
+// Stops the world for good; returns at once when somebody has. Any thread, outside the guard.
+void end_the_world() noexcept;
 
 // --- runtime.cpp
 // Starts the runtime with defaults when it has not been.
@@ -179,6 +225,8 @@ void ensure_started();
 // --- go.cpp
 G* g_alloc_foreign() noexcept;
 void g_free(M* m, G* g) noexcept;
+// A dead P's spare Gs become everybody's.
+void g_give_back(P* p) noexcept;
 // Calls `visit` for every G ever made; any thread.
 void for_each_g(void (*visit)(G*, void*), void* arg);
 // --- fatal.cpp

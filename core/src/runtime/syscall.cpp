@@ -110,7 +110,7 @@ M* give_way_in_place(M* m) noexcept {
     push_bound_locked(m, g);
   }
   if (stop)
-    p->status.store(PStatus::stopped, std::memory_order_release);  // pairs with stop_the_world()
+    give_to_stopper(p);
   else
     handoffp(p);
   wait_bound(m, g);

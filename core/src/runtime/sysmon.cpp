@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "runtime/netpoll.h"
+#include "runtime/revoke.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -30,13 +31,6 @@ constexpr std::int64_t kMaxSleep = 10'000 * kMicrosecond;
 constexpr std::int64_t kWakeSleep = 1'000 * kMicrosecond;  // after a deep sleep
 constexpr int kQuickRounds = 50;  // rounds at kMinSleep without a find before they grow longer
 constexpr int kDeepRounds = 5;    // rounds at kMaxSleep with every P idle before the deep sleep
-
-struct Candidate {
-  P* p;
-  M* m;
-  std::uint32_t tick;
-  bool hinted;
-};
 
 // Updates sysmon's view of `p`; true when its goroutine has held it for too long.
 bool overdue(P* p, M* m, std::int64_t now, bool* hinted) noexcept {
@@ -57,32 +51,17 @@ bool overdue(P* p, M* m, std::int64_t now, bool* hinted) noexcept {
   return *hinted || now - p->seen_tick_when >= kSlice;
 }
 
-bool ask(M* m) noexcept {
-  if (cas_req(m, kReqNone, kReqAsk, std::memory_order_relaxed)) return true;
-  return (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqAsk;
-}
-
-// After the barrier. True: the P is ours.
-bool take(const Candidate& c) noexcept {
-  // Acquire: pairs with leave(); what the M did with its P is visible when we see zero.
-  if (c.m->guard.load(std::memory_order_acquire) != 0) return false;
-  if (c.p->m.load(std::memory_order_relaxed) != c.m ||
-      c.m->p.load(std::memory_order_relaxed) != c.p ||
-      c.p->schedtick.load(std::memory_order_relaxed) != c.tick) {
-    cas_req(c.m, kReqAsk, kReqNone, std::memory_order_relaxed);
-    return false;
-  }
-  if (!cas_req(c.m, kReqAsk, kReqLost, std::memory_order_acq_rel)) return false;
-  c.p->m.store(nullptr, std::memory_order_relaxed);
-  return true;
-}
-
 // One round over all Ps: true when at least one was taken.
 bool retake(std::int64_t now) noexcept {
   constexpr std::size_t kMost = 64;  // a barrier serves that many; more wait for the next round
-  Candidate candidates[kMost];
+  struct {
+    Candidate c;
+    bool hinted;
+  } candidates[kMost];
   std::size_t n = 0;
   LockGuard hold(sched.revoker);
+  // A goroutine that ends the process keeps its P to the last.
+  if (sched.world.load(std::memory_order_relaxed) == World::ended) return false;
   for (P* p : sched.ps) {
     M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
     if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running) continue;
@@ -92,7 +71,7 @@ bool retake(std::int64_t now) noexcept {
     if (!work_waits(p, now, long_hint ? kLongHint : kUnpolled)) continue;
     // Read before the ask: a slice that begins later withdraws it, or shows in the tick.
     const std::uint32_t tick = p->seen_tick;
-    if (n < kMost && ask(m)) candidates[n++] = {p, m, tick, hinted};
+    if (n < kMost && ask(m)) candidates[n++] = {{p, m, tick}, hinted};
   }
   if (n == 0) return false;
   if (!spare_m_available()) {
@@ -104,9 +83,9 @@ bool retake(std::int64_t now) noexcept {
   membarrier_all();
   bool any = false;
   for (std::size_t i = 0; i < n; ++i) {
-    if (!take(candidates[i])) continue;
+    if (!take(candidates[i].c)) continue;
     any = true;
-    P* p = candidates[i].p;
+    P* p = candidates[i].c.p;
     (candidates[i].hinted ? sched.handoffs : sched.preemptions)
         .fetch_add(1, std::memory_order_relaxed);
     if (candidates[i].hinted && now - p->seen_blk_when >= kLongHint)
@@ -117,9 +96,10 @@ bool retake(std::int64_t now) noexcept {
 }
 
 void poll_network(std::int64_t now) noexcept {
-  std::int64_t last = sched.last_poll.load(std::memory_order_relaxed);
-  if (last == 0 || now - last < kMaxSleep || netpoll_waiters() == 0) return;
-  if (!sched.last_poll.compare_exchange_strong(last, now, std::memory_order_relaxed)) return;
+  if (sched.polling.load(std::memory_order_relaxed) || netpoll_waiters() == 0 ||
+      now - sched.last_poll.load(std::memory_order_relaxed) < kMaxSleep)
+    return;
+  sched.last_poll.store(now, std::memory_order_relaxed);
   GList ready;
   netpoll(0, ready);
   inject(nullptr, ready);
@@ -165,7 +145,8 @@ class Sysmon {
   // Under sched.lock, so that the M that takes the first P either is seen here or sees the flag.
   bool deep_sleep_due() noexcept {
     LockGuard hold(sched.lock);
-    if (sched.idle_ps.load(std::memory_order_relaxed) != sched.procs) {
+    if (sched.idle_ps.load(std::memory_order_relaxed) !=
+        sched.procs.load(std::memory_order_relaxed)) {
       idle_rounds_ = 0;
       return false;
     }
@@ -192,6 +173,25 @@ void wake_sysmon() noexcept {
   futex_wake(sched.sysmon_wake, 1);
 }
 
+bool ask(M* m) noexcept {
+  if (cas_req(m, kReqNone, kReqAsk, std::memory_order_relaxed)) return true;
+  return (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqAsk;
+}
+
+bool take(const Candidate& c) noexcept {
+  // Acquire: pairs with leave(); what the M did with its P is visible when we see zero.
+  if (c.m->guard.load(std::memory_order_acquire) != 0) return false;
+  if (c.p->m.load(std::memory_order_relaxed) != c.m ||
+      c.m->p.load(std::memory_order_relaxed) != c.p ||
+      c.p->schedtick.load(std::memory_order_relaxed) != c.tick) {
+    cas_req(c.m, kReqAsk, kReqNone, std::memory_order_relaxed);
+    return false;
+  }
+  if (!cas_req(c.m, kReqAsk, kReqLost, std::memory_order_acq_rel)) return false;
+  c.p->m.store(nullptr, std::memory_order_relaxed);
+  return true;
+}
+
 bool revoke_once(P* p) noexcept {
   LockGuard hold(sched.revoker);
   M* m = p->m.load(std::memory_order_acquire);
@@ -199,7 +199,7 @@ bool revoke_once(P* p) noexcept {
   const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
   if (!ask(m) || !spare_m_available()) return false;
   membarrier_all();
-  if (!take({p, m, tick, false})) return false;
+  if (!take({p, m, tick})) return false;
   handoffp(p);
   return true;
 }
@@ -216,39 +216,6 @@ void start_sysmon() {
   ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   ::pthread_attr_destroy(&attr);
   if (e != 0) fatal("cannot make the sysmon thread");
-}
-
-// Shares ask() and take() with retake(): here every running P is a candidate, in rounds, until
-// none is left running. Runs once, when main() has returned.
-void stop_the_world(M* self) noexcept {
-  // Once is enough, and a second caller must not wait for the first one: as a goroutine inside the
-  // guard it would hold the P that the first one waits for.
-  if (sched.stop_wanted.exchange(true, std::memory_order_seq_cst)) return;
-  LockGuard hold(sched.revoker);
-  P* own = self && !self->foreign ? self->p.load(std::memory_order_relaxed) : nullptr;
-  for (;;) {
-    bool all = true;
-    {
-      LockGuard lock(sched.lock);
-      while (P* p = pidleget_locked()) p->status.store(PStatus::stopped, std::memory_order_relaxed);
-    }
-    for (P* p : sched.ps) {
-      M* m = p->m.load(std::memory_order_acquire);
-      if (m && p != own) ask(m);
-    }
-    membarrier_all();
-    for (P* p : sched.ps) {
-      // Acquire: pairs with give_p_to_stopper().
-      if (p == own || p->status.load(std::memory_order_acquire) == PStatus::stopped) continue;
-      M* m = p->m.load(std::memory_order_acquire);
-      if (m && take({p, m, p->schedtick.load(std::memory_order_relaxed), false}))
-        p->status.store(PStatus::stopped, std::memory_order_relaxed);
-      else
-        all = false;
-    }
-    if (all) return;
-    futex_wait(sched.sysmon_wake, sched.sysmon_wake.load(std::memory_order_relaxed), kMinSleep);
-  }
 }
 
 }  // namespace treadle::rt

@@ -80,6 +80,25 @@ void TimerHeap::run_due(std::int64_t now, TimerWork& work) {
   publish();
 }
 
+void TimerHeap::retire_into(TimerHeap& to) {
+  LockGuard hold(lock_);
+  LockGuard hold_to(to.lock_);
+  retired_ = true;
+  for (const Entry& e : heap_) {
+    e.timer->heap.store(&to, std::memory_order_release);  // pairs with lock_home()
+    e.timer->index = Timer::kNotQueued;
+    to.update(*e.timer, e.when);
+  }
+  heap_.clear();
+  publish();
+  to.publish();
+}
+
+void TimerHeap::revive() noexcept {
+  LockGuard hold(lock_);
+  retired_ = false;
+}
+
 namespace {
 TimerHeap& home_of(Timer& t) noexcept {
   if (TimerHeap* heap = t.heap.load(std::memory_order_acquire)) return *heap;
@@ -91,16 +110,28 @@ TimerHeap& home_of(Timer& t) noexcept {
 }
 }  // namespace
 
+// The heap `t` is to be armed on, locked.
+TimerHeap& lock_home(Timer& t) {
+  for (;;) {
+    TimerHeap& heap = home_of(t);
+    heap.lock_.lock();
+    if (t.heap.load(std::memory_order_relaxed) == &heap) {
+      if (!heap.retired_) return heap;
+      t.heap.store(nullptr, std::memory_order_relaxed);
+    }
+    heap.lock_.unlock();
+  }
+}
+
 bool timer_arm(Timer& t, std::int64_t when, bool only_earlier) {
-  TimerHeap& heap = home_of(t);
-  bool first;
-  {
-    LockGuard hold(heap.lock_);
-    if (only_earlier && t.index != Timer::kNotQueued && t.when <= when) return false;
+  TimerHeap& heap = lock_home(t);
+  const bool put_off = only_earlier && t.index != Timer::kNotQueued && t.when <= when;
+  if (!put_off) {
     heap.update(t, when);
-    first = t.index == 0;
     heap.publish();
   }
+  const bool first = !put_off && t.index == 0;
+  heap.lock_.unlock();
   // Our own P looks at its timers before it goes idle, and sysmon looks when it does not get there;
   // another one's may be idle already.
   M* m = getm();
@@ -110,13 +141,16 @@ bool timer_arm(Timer& t, std::int64_t when, bool only_earlier) {
 }
 
 bool timer_remove(Timer& t) noexcept {
-  TimerHeap* heap = t.heap.load(std::memory_order_acquire);
-  if (!heap) return false;
-  LockGuard hold(heap->lock_);
-  if (t.index == Timer::kNotQueued) return false;
-  heap->erase(t);
-  heap->publish();
-  return true;
+  for (;;) {
+    TimerHeap* heap = t.heap.load(std::memory_order_acquire);
+    if (!heap) return false;
+    LockGuard hold(heap->lock_);
+    if (t.heap.load(std::memory_order_relaxed) != heap) continue;  // it moved
+    if (t.index == Timer::kNotQueued) return false;
+    heap->erase(t);
+    heap->publish();
+    return true;
+  }
 }
 
 bool run_timers(TimerHeap& heap, std::int64_t now) {

@@ -1,8 +1,9 @@
 // Timers: one heap for each P.
 //
 // Invariants:
-//  - A timer belongs to the heap it was first armed on, for good (heap_ is stored once); all its
-//    other fields are protected by that heap's lock.
+//  - A timer belongs to the heap it was first armed on until that heap's P dies; then to another
+//    one. All its fields are protected by the lock of the heap it belongs to, `heap` too once set:
+//    whoever has locked the one he read looks whether it still is.
 //  - A timer's function runs under the heap's lock: once remove() has returned, the function does
 //    not run and will not. It must not block, nor arm or remove timers; what is to be done after
 //    unlocking (readying goroutines, cancelling contexts) it leaves in TimerWork.
@@ -41,7 +42,7 @@ struct Timer {
   void* arg = nullptr;
   std::int64_t when = kNever;             // under the heap's lock
   std::uint32_t index = kNotQueued;       // place in the heap; under its lock
-  std::atomic<TimerHeap*> heap{nullptr};  // stored once, by the first arm()
+  std::atomic<TimerHeap*> heap{nullptr};  // null until the first arm()
 
   static constexpr std::uint32_t kNotQueued = 0xffffffff;
 };
@@ -53,6 +54,11 @@ class TimerHeap {
   // Runs what is due at `now`, collecting what they leave to do. Any M inside the guard.
   void run_due(std::int64_t now, TimerWork& work);
 
+  // The P dies: all timers move to `to`, and those that come later go elsewhere. One caller at a
+  // time.
+  void retire_into(TimerHeap& to);
+  void revive() noexcept;
+
   std::size_t size() noexcept {
     LockGuard hold(lock_);
     return heap_.size();
@@ -60,6 +66,7 @@ class TimerHeap {
 
  private:
   friend bool timer_arm(Timer&, std::int64_t, bool);
+  friend TimerHeap& lock_home(Timer&);
   friend bool timer_remove(Timer&) noexcept;
 
   struct Entry {
@@ -74,6 +81,7 @@ class TimerHeap {
   void publish() noexcept;
 
   Lock lock_;
+  bool retired_ = false;                         // its P is dead; under lock_
   std::vector<Entry> heap_;                      // 4-ary, smallest `when` first; under lock_
   std::atomic<std::int64_t> next_when_{kNever};  // stored under lock_
 };
