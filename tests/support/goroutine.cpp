@@ -16,6 +16,7 @@
 #include <treadle/dump.h>
 #include <treadle/go.h>
 #include <treadle/runtime.h>
+#include <treadle/testing.h>
 #include <treadle/timer.h>
 #include <treadle/wait_group.h>
 
@@ -89,6 +90,26 @@ void dump() {
   dump_goroutines(STDERR_FILENO);
 }
 
+// Says with each failed test what repeats the scheduler's choices.
+class SeedPrinter : public ::testing::EmptyTestEventListener {
+  void OnTestEnd(const ::testing::TestInfo& info) override {
+    if (info.result()->Failed() && seed_in_use())
+      std::fprintf(stderr, "%s.%s failed with TREADLE_SCHED_SEED=%llu\n", info.test_suite_name(),
+                   info.name(), static_cast<unsigned long long>(seed_in_use()));
+  }
+  // Set by the first run(): a test that starts no runtime has none started here.
+  static std::uint64_t seed_in_use() { return seed_of_runtime.load(); }
+
+ public:
+  static inline std::atomic<std::uint64_t> seed_of_runtime{0};
+};
+
+// Before main(), hence before the first test; gtest owns and frees it.
+[[maybe_unused]] const bool seed_printer_added = [] {
+  ::testing::UnitTest::GetInstance()->listeners().Append(new SeedPrinter);
+  return true;
+}();
+
 }  // namespace
 
 struct Task::State {
@@ -133,6 +154,8 @@ std::chrono::seconds patience() noexcept {
   return std::chrono::seconds(TREADLE_TEST_SANITIZED ? 60 : 30);
 }
 
+bool seeded_scheduler() { return testing::sched_seed() != 0; }
+
 std::string current_test_name() {
   const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
   if (info == nullptr) return "no test";
@@ -160,6 +183,7 @@ void expect_goroutines(std::uint64_t expected) {
 
 void run(std::function<void()> body) {
   (void)dump_file();
+  SeedPrinter::seed_of_runtime = testing::sched_seed();
   const std::uint64_t before = runtime_stats().goroutines;
   const auto completion = std::make_shared<Completion>();
   // The body dies in the goroutine, before the completion: what it captured may need to park.
@@ -174,8 +198,9 @@ void run(std::function<void()> body) {
     completion->finish(std::move(thrown));
   });
   if (!completion->wait_for(patience())) {
-    std::fprintf(stderr, "\n%s did not end within %lld s. Its goroutines:\n",
-                 current_test_name().c_str(), static_cast<long long>(patience().count()));
+    std::fprintf(stderr, "\n%s did not end within %lld s (TREADLE_SCHED_SEED=%llu).\n",
+                 current_test_name().c_str(), static_cast<long long>(patience().count()),
+                 static_cast<unsigned long long>(testing::sched_seed()));
     dump();
     std::abort();
   }

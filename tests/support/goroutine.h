@@ -57,6 +57,10 @@ class Task {
 // How long a test waits for an event before it calls it lost: 30 s, or 60 s under a sanitizer.
 std::chrono::seconds patience() noexcept;
 
+// True under the seeded scheduler: tests that are about the usual order, about who is preempted or
+// about how long something takes are skipped there.
+bool seeded_scheduler();
+
 // The same text as a name for files and messages: "Suite.Case", or "no test".
 std::string current_test_name();
 

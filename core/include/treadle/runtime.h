@@ -22,6 +22,11 @@ struct RuntimeOptions {
   // The most threads the runtime makes, 8 to 100,000. At the limit Ps are no longer taken from
   // goroutines that block; it is logged and counted. 0: 10,000.
   int max_threads = 0;
+  // For tests: not 0 makes the scheduler choose at random wherever it is free to choose (which
+  // goroutine runs next, where a woken one queues, who is robbed, when a call yields), with tiny
+  // queues. All choices follow from this number, so that with one P a run without outside events
+  // can be repeated. Much slower. 0: the environment's TREADLE_SCHED_SEED, else off.
+  std::uint64_t sched_seed = 0;
 };
 
 // After fork() the child has none of the runtime's threads: until it execs, every call of treadle

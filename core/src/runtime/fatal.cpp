@@ -11,6 +11,7 @@
 
 #include <treadle/dump.h>
 
+#include "runtime/random.h"
 #include "runtime/sched.h"
 
 namespace treadle::rt {
@@ -39,6 +40,12 @@ void say_goroutine(const G* g) noexcept {
       site.file_name(), static_cast<unsigned>(site.line()), site.function_name());
 }
 
+// What repeats the scheduler's choices.
+void say_seed() noexcept {
+  if (random_seed())
+    say("treadle: TREADLE_SCHED_SEED=%llu\n", static_cast<unsigned long long>(random_seed()));
+}
+
 // On the M's signal stack: the goroutine's own has no room left.
 void on_fault(int signal, siginfo_t* info, void* context) {
   M* m = getm();
@@ -47,6 +54,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     say("treadle: fatal: stack overflow (a goroutine's stack has %zu KiB)\n",
         g->stack.size() / 1024);
     say_goroutine(g);
+    say_seed();
     ::signal(SIGABRT, SIG_DFL);
     std::abort();
   }
@@ -67,6 +75,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   if (!m->foreign && m->curg) {
     say("treadle: fatal: an exception left a goroutine\n");
     say_goroutine(m->curg);
+    say_seed();
   }
   if (previous_terminate) previous_terminate();
   std::abort();
@@ -76,6 +85,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 void fatal(const char* what) noexcept {
   say("treadle: fatal: %s\n", what);
+  say_seed();
   std::abort();
 }
 

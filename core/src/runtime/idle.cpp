@@ -19,6 +19,7 @@
 
 #include "runtime/foreign.h"
 #include "runtime/netpoll.h"
+#include "runtime/random.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -80,6 +81,7 @@ void adopt_thread(M* m) {
   fiber_adopt_thread(m->g0_fiber);
   m->eh = reinterpret_cast<EhGlobals*>(__cxxabiv1::__cxa_get_globals());
   m->rng = (static_cast<std::uint64_t>(m->id) + 1) * 0x9E3779B97F4A7C15ull;
+  if (sched.random) m->rng = random_m_state(static_cast<std::uint64_t>(m->id));
 }
 
 // A new M: takes a P that waits for one, else stands by as the spare.
@@ -149,7 +151,7 @@ M* new_m() {
   if (!m) return nullptr;
   LockGuard hold(sched.lock);
   m->id = sched.next_m_id++;
-  if (!membarrier_available()) m->req.store(kReqSlow, std::memory_order_relaxed);
+  if (!membarrier_available() || sched.random) m->req.store(kReqSlow, std::memory_order_relaxed);
   return m;
 }
 

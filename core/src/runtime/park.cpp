@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/foreign.h"
+#include "runtime/random.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -119,7 +120,11 @@ void hook_yield_global(M*, G* g, void*) {
 }  // namespace
 
 void after_switch(M* m) noexcept {
-  if (SwitchHook hook = std::exchange(m->hook, nullptr)) hook(m, m->hook_g, m->hook_arg);
+  SwitchHook hook = std::exchange(m->hook, nullptr);
+  if (!hook) return;
+  if (m->req.load(std::memory_order_relaxed) & kReqSlow) [[unlikely]]
+    random_pause(m);
+  hook(m, m->hook_g, m->hook_arg);
 }
 
 void run_on_m(M* m, G* g) noexcept {
@@ -132,6 +137,8 @@ void run_on_m(M* m, G* g) noexcept {
 
 void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
   M* m = getm();
+  if (m->req.load(std::memory_order_relaxed) & kReqSlow) [[unlikely]]
+    random_pause(m);
   G* g = m->curg;
   g->reason.store(reason, std::memory_order_relaxed);
   g->waiting_since.store(coarse_now(), std::memory_order_relaxed);
@@ -146,6 +153,8 @@ void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
 
 void goready(G* g) noexcept {
   M* m = getm();
+  if (m->req.load(std::memory_order_relaxed) & kReqSlow) [[unlikely]]
+    random_pause(m);
   g->status.store(GStatus::runnable, std::memory_order_relaxed);
   if (g->foreign) {
     g->m.load(std::memory_order_relaxed)->note.wake();

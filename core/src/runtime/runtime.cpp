@@ -21,6 +21,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/foreign.h"
 #include "runtime/netpoll.h"
+#include "runtime/random.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -49,6 +50,17 @@ int procs_from_environment() {
     throw Panic(fmt::format("treadle: TREADLE_MAXPROCS={}: must be a number from 1 to {}", text,
                             kMaxProcs));
   return n;
+}
+
+std::uint64_t seed_from_environment() {
+  const char* text = std::getenv("TREADLE_SCHED_SEED");
+  if (!text || !*text) return 0;
+  std::uint64_t seed = 0;
+  const char* end = text + std::strlen(text);
+  auto [at, error] = std::from_chars(text, end, seed);
+  if (error != std::errc() || at != end)
+    throw Panic(fmt::format("treadle: TREADLE_SCHED_SEED={}: must be a number", text));
+  return seed;
 }
 
 int choose_procs(int wanted) {
@@ -89,12 +101,14 @@ void start_locked(const RuntimeOptions& o) {
   if (o.stack_size) stack_init((o.stack_size + page - 1) / page * page);
   if (o.max_threads) sched.max_ms = o.max_threads;
   membarrier_init();
+  random_start(o.sched_seed ? o.sched_seed : seed_from_environment());
   ignore_sigpipe();
   install_fault_handlers();
   netpoll_init();
   for (int i = 0; i < procs; ++i) {
     P* p = new P;
     p->id = i;
+    random_adopt(p);
     sched.ps.append(p);
   }
   sched.procs.store(procs, std::memory_order_relaxed);

@@ -5,6 +5,7 @@
 
 #include "runtime/context_state.h"
 #include "runtime/netpoll.h"
+#include "runtime/random.h"
 #include "runtime/syscall.h"
 
 namespace treadle::rt {
@@ -44,7 +45,12 @@ bool timers_may_be_due(P* p) noexcept {
 // Half of the queue's worth goes to the global queue, with the G that found no room.
 void runqput_slow(P* p, G* g) noexcept {
   G* batch[kRunqSize / 2];
-  const std::uint32_t n = p->runq.pop_half(batch);
+  std::uint32_t n = 0;
+  if (sched.random) [[unlikely]] {
+    while (n < kRandomRunq / 2 && (batch[n] = p->runq.pop())) ++n;
+  } else {
+    n = p->runq.pop_half(batch);
+  }
   GList list;
   for (std::uint32_t i = 0; i < n; ++i) list.push_back(batch[i]);
   if (n == 0 && p->runq.push(g)) return;  // thieves made room
@@ -56,6 +62,10 @@ G* globrunqget_locked(P* p, std::uint32_t most) noexcept {
   std::uint32_t n = sched.runq.size();
   if (n == 0) return nullptr;
   n = std::min({n, n / static_cast<std::uint32_t>(procs()) + 1, kRunqSize / 2, most});
+  if (sched.random) [[unlikely]] {
+    n = std::min(n, kRandomRunq / 2);
+    random_rotate(p, sched.runq);
+  }
   G* first = sched.runq.pop_front();
   // The local queue is empty here, or `most` is 1.
   for (std::uint32_t i = 1; i < n; ++i) p->runq.push(sched.runq.pop_front());
@@ -93,6 +103,8 @@ G* steal_runnext(P* victim) noexcept {
 // runnext first, but not for ever: two Gs that ready each other would hold the queue, and with it
 // every timer and descriptor that became ready, until sysmon's slice is over.
 G* local_runq(P* p, bool* inherit) noexcept {
+  if (sched.random) [[unlikely]]
+    return random_local_runq(p, inherit);
   if (p->runnext_streak < kRunnextStreak || p->runq.empty()) {
     if (G* g = take_runnext(p)) {
       ++p->runnext_streak;
@@ -104,6 +116,12 @@ G* local_runq(P* p, bool* inherit) noexcept {
   *inherit = false;
   if (G* g = p->runq.pop()) return g;
   return take_runnext(p);  // thieves were quicker
+}
+
+// Whether this slice begins with the global queue.
+bool global_queue_turn(P* p) noexcept {
+  return p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0 ||
+         (sched.random && random_global_turn(p));
 }
 
 // Tries every other P in a random order, several times; in the last round also their timers and
@@ -184,7 +202,7 @@ void reset_spinning(M* m) noexcept {
 // Everything that needs a P and does not wait. Null: nothing anywhere.
 G* look_for_work(M* m, P* p, bool* inherit) noexcept {
   if (p->timers.next_when() != kNever) run_timers(p->timers, nanotime());
-  if (p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0)
+  if (global_queue_turn(p))
     if (G* g = globrunqget(p, 1)) return g;
   if (G* g = local_runq(p, inherit)) return g;
   *inherit = false;
@@ -321,9 +339,7 @@ void begin_slice(M* m, P* p, bool inherit) noexcept {
 G* next_local(M* m, bool* inherit) noexcept {
   P* p = m->p.load(std::memory_order_relaxed);
   if (sched.stop_wanted.load(std::memory_order_relaxed)) return nullptr;
-  if (p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0 &&
-      sched.runq_size.load(std::memory_order_relaxed) != 0)
-    return nullptr;
+  if (global_queue_turn(p) && sched.runq_size.load(std::memory_order_relaxed) != 0) return nullptr;
   if (timers_may_be_due(p) && p->timers.next_when() <= nanotime()) return nullptr;
   G* g = local_runq(p, inherit);
   if (g && g->bound_m && g->bound_m != m) {
@@ -334,6 +350,10 @@ G* next_local(M* m, bool* inherit) noexcept {
 }
 
 void runqput(P* p, G* g, bool next) noexcept {
+  if (sched.random) [[unlikely]] {
+    next = next && random_below(p, 2) == 0;
+    if (!next && p->runq.size() >= kRandomRunq) return runqput_slow(p, g);
+  }
   if (next) {
     // Only the holder stores a G here, thieves only take: an empty slot needs no exchange.
     G* kicked = p->runnext.load(std::memory_order_relaxed);

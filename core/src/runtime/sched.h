@@ -107,6 +107,7 @@ struct Sched {
   std::atomic<World> world{World::running};
   std::atomic<bool> stop_wanted{false};   // the world is to stop: give up Ps
   std::atomic<std::uint32_t> stopped{0};  // futex: counts Ps given up
+  bool random = false;  // the seeded scheduler (random.h); fixed before there is an M
 
   std::atomic<bool> polling{false};  // one M owns the poller: it waits there, or is about to
   // Until when that M waits, kNever for as long as it takes, 0 when it does not wait yet.

@@ -8,6 +8,7 @@
 #include <treadle/blocking.h>
 
 #include "runtime/foreign.h"
+#include "runtime/random.h"
 #include "runtime/sched.h"
 
 namespace treadle::rt {
@@ -117,6 +118,20 @@ M* give_way_in_place(M* m) noexcept {
   return m;
 }
 
+// The seeded scheduler's preemption points.
+M* enter_at_random(M* m, bool parking) noexcept {
+  switch (random_step(m, parking)) {
+    case RandomStep::go_on: break;
+    case RandomStep::yield_local: yield_g(YieldTo::local_queue); return getm();
+    case RandomStep::yield_global: yield_g(YieldTo::global_queue); return getm();
+    case RandomStep::give_way:
+      give_way_in_place(m);
+      random_step_done();
+      break;
+  }
+  return m;
+}
+
 }  // namespace
 
 bool membarrier_init() noexcept {
@@ -147,7 +162,7 @@ void membarrier_all() noexcept {
   if (m == &foreign_sentinel) return foreign_m();
   if (m->guard.load(std::memory_order_relaxed) > 1 || m->foreign) return m;
   std::uint32_t req = m->req.load(std::memory_order_acquire);
-  if (req & kReqSlow) {
+  if ((req & kReqSlow) && !membarrier_available()) {
     std::atomic_thread_fence(std::memory_order_seq_cst);  // what a membarrier would do for us
     req = m->req.load(std::memory_order_acquire);
   }
@@ -159,6 +174,7 @@ void membarrier_all() noexcept {
   }
   // The CAS failed: the ask became `lost`, or was withdrawn.
   if ((m->req.load(std::memory_order_acquire) & kReqMask) == kReqLost) return reacquire(m, parking);
+  if (sched.random) return enter_at_random(m, parking);
   return m;
 }
 
