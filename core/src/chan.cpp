@@ -1,128 +1,160 @@
-// Channels.
-//
-// Invariants, under the lock
-//  - At most one of the two queues is non-empty.
-//  - Receivers wait only while the buffer is empty, senders only while it is full (an unbuffered
-//    channel's is both).
-//  - A closed channel has no waiting senders or receivers.
-// An element goes straight from sender to receiver where one waits: into the receiver's slot, or
-// out of the sender's variable, under the channel's lock.
-//
-// A waiter that lies in a Context too may be claimed from there. Who dequeues it claims it first
-// and skips it when that fails. When the claim comes before the waiter has parked, the waiter sees
-// it at once, perhaps before the element has moved; it therefore takes the lock once before it
-// looks.
+// Channels; the invariants and the two ways to wait stand in runtime/chan_state.h.
 #include <treadle/chan.h>
 
 #include <fmt/core.h>
 
-#include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <new>
 
+#include "runtime/chan_state.h"
 #include "runtime/context_state.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
-#include "runtime/waiter.h"
 
 namespace treadle {
 
 namespace rt {
 
-namespace {
-
-// One goroutine's place in a channel's queue, on its stack.
-struct Sudog : Waiter {
-  void* element = nullptr;  // the sender's variable, or the receiver's slot
-};
-
-}  // namespace
-
-struct Hchan {
-  std::atomic<std::uint32_t> refs{1};
-  const detail::ElementOps* ops = nullptr;
-  std::size_t capacity = 0;
-  std::byte* buffer = nullptr;
-
-  Lock lock;  // protects what follows; count and closed are also read without it
-  std::atomic<std::size_t> count{0};
-  std::atomic<bool> closed{false};
-  std::size_t head = 0;  // index of the oldest element
-  Waiter* recv_head = nullptr;
-  Waiter* recv_tail = nullptr;
-  Waiter* send_head = nullptr;
-  Waiter* send_tail = nullptr;
-
-  WaiterQueue receivers() noexcept { return {recv_head, recv_tail}; }
-  WaiterQueue senders() noexcept { return {send_head, send_tail}; }
-  void* slot(std::size_t i) noexcept { return buffer + (i % capacity) * ops->size; }
-};
-
-namespace {
-
 using detail::ChanStatus;
 
-// The first waiter that is still waiting; *g is to be readied once the lock is free.
-Sudog* dequeue(WaiterQueue queue, G** g) noexcept {
-  while (Waiter* w = queue.pop_front())
-    if (w->claim(Fired::granted, g)) return static_cast<Sudog*>(w);
+[[gnu::noinline]] void SpinLock::lock_slow() noexcept {
+  for (int spins = 0;; ++spins) {
+    spin_pause(spins);
+    if (held_.load(std::memory_order_relaxed) == 0 &&
+        held_.exchange(1, std::memory_order_acquire) == 0)
+      return;
+  }
+}
+
+void SudogQueue::push_back(Sudog* s) noexcept {
+  s->next = nullptr;
+  s->prev = tail_;
+  s->queued = true;
+  if (tail_)
+    tail_->next = s;
+  else
+    head_.store(s, std::memory_order_release);
+  tail_ = s;
+}
+
+void SudogQueue::remove(Sudog* s) noexcept {
+  if (!s->queued) return;
+  if (s->prev)
+    s->prev->next = s->next;
+  else
+    head_.store(s->next, std::memory_order_release);
+  (s->next ? s->next->prev : tail_) = s->prev;
+  s->queued = false;
+}
+
+Sudog* SudogQueue::serve(Fired outcome, G** wake) noexcept {
+  while (Sudog* s = head_.load(std::memory_order_relaxed)) {
+    remove(s);
+    if (!s->waiter)
+      *wake = s->g;
+    else if (!s->waiter->claim(outcome, wake))
+      continue;  // it goes on because of something else
+    s->outcome = outcome;
+    return s;
+  }
   return nullptr;
 }
 
-void push_buffer(Hchan* c, void* element) noexcept {
-  const std::size_t n = c->count.load(std::memory_order_relaxed);
-  c->ops->move(c->slot(c->head + n), element);
-  c->count.store(n + 1, std::memory_order_relaxed);
+namespace {
+
+// The usual payloads without an indirect call.
+inline void move_element(const Hchan* c, void* to, void* from) noexcept {
+  const detail::ElementOps& ops = *c->ops;
+  if (!ops.trivial)
+    ops.move(to, from);
+  else if (ops.size == 8)
+    std::memcpy(to, from, 8);
+  else if (ops.size == 4)
+    std::memcpy(to, from, 4);
+  else
+    std::memcpy(to, from, ops.size);
 }
 
-void pop_buffer(Hchan* c, void* to) noexcept {
-  void* from = c->slot(c->head);
-  c->ops->move(to, from);
-  c->ops->destroy(from);
-  c->head = (c->head + 1) % c->capacity;
-  c->count.store(c->count.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+inline std::size_t advance(const Hchan* c, std::size_t at) noexcept {
+  at += c->ops->size;
+  return at == c->bytes ? 0 : at;
 }
 
-// What can be done without waiting, under the lock.
-ChanStatus send_locked(Hchan* c, void* element, G** g) noexcept {
-  if (c->closed.load(std::memory_order_relaxed)) return ChanStatus::closed;
-  if (Sudog* receiver = dequeue(c->receivers(), g)) {
-    c->ops->move(receiver->element, element);
-    return ChanStatus::ok;
-  }
+inline void push_buffer(Hchan* c, void* element) noexcept {
+  move_element(c, c->buffer + c->send_at, element);
+  c->send_at = advance(c, c->send_at);
+  c->count.store(c->count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+inline void pop_buffer(Hchan* c, void* to) noexcept {
+  std::byte* from = c->buffer + c->recv_at;
+  move_element(c, to, from);
+  if (!c->ops->trivial) c->ops->destroy(from);
+  c->recv_at = advance(c, c->recv_at);
+  c->count.store(c->count.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+}
+
+[[gnu::always_inline]] inline ChanStatus send_now(Hchan* c, void* element, G** wake) noexcept {
+  if (c->closed.load(std::memory_order_relaxed)) [[unlikely]]
+    return ChanStatus::closed;
+  if (!c->receivers.empty())
+    if (Sudog* receiver = c->receivers.serve(Fired::granted, wake)) {
+      move_element(c, receiver->element, element);
+      return ChanStatus::ok;
+    }
   if (c->count.load(std::memory_order_relaxed) == c->capacity) return ChanStatus::would_block;
   push_buffer(c, element);
   return ChanStatus::ok;
 }
 
-ChanStatus recv_locked(Hchan* c, void* to, G** g) noexcept {
+[[gnu::always_inline]] inline ChanStatus recv_now(Hchan* c, void* to, G** wake) noexcept {
   if (c->count.load(std::memory_order_relaxed) > 0) {
     pop_buffer(c, to);
     // The buffer was full if a sender waits: its element takes the place that became free.
-    if (Sudog* sender = dequeue(c->senders(), g)) push_buffer(c, sender->element);
+    if (!c->senders.empty())
+      if (Sudog* sender = c->senders.serve(Fired::granted, wake)) push_buffer(c, sender->element);
     return ChanStatus::ok;
   }
-  if (Sudog* sender = dequeue(c->senders(), g)) {
-    c->ops->move(to, sender->element);
-    return ChanStatus::ok;
-  }
+  if (!c->senders.empty())
+    if (Sudog* sender = c->senders.serve(Fired::granted, wake)) {
+      move_element(c, to, sender->element);
+      return ChanStatus::ok;
+    }
   return c->closed.load(std::memory_order_relaxed) ? ChanStatus::closed : ChanStatus::would_block;
 }
 
-using TryFn = ChanStatus (*)(Hchan*, void*, G**) noexcept;
+// Runs once the registers of a plain waiter are saved; see chan_state.h.
+void hook_unlock(M*, G*, void* lock) { static_cast<SpinLock*>(lock)->unlock(); }
 
-// Queued already, the lock free: waits until somebody has served the Sudog.
-ChanStatus wait_served(Hchan* c, Sudog& s, WaiterQueue queue, WaitReason why,
-                       ContextState* context) {
+// With the channel locked; it is unlocked on return.
+[[gnu::noinline]] ChanStatus wait_plain(Hchan* c, SudogQueue& queue, void* element,
+                                        WaitReason why) noexcept {
+  Sudog s;
+  s.element = element;
+  s.g = getm()->curg;
+  queue.push_back(&s);
+  gopark(&hook_unlock, &c->lock, why);
+  return s.outcome == Fired::granted ? ChanStatus::ok : ChanStatus::closed;
+}
+
+// The same with a Context, which may end the wait too.
+[[gnu::noinline]] ChanStatus wait_with(Hchan* c, SudogQueue& queue, void* element, WaitReason why,
+                                       ContextState* context) noexcept {
+  Waiter w;
+  Sudog s;
+  s.element = element;
+  s.waiter = &w;
+  queue.push_back(&s);
+  c->lock.unlock();
   Fired fired;
   {
-    ContextWait registered(context, s);
-    fired = s.wait(why);
+    ContextWait registered(context, w);
+    fired = w.wait(why);
   }
-  if (!s.claimed_parked() || fired == Fired::context) {
-    // Whoever claimed us without our being parked may still be moving the element, under the lock.
-    LockGuard hold(c->lock);
+  if (!w.claimed_parked() || fired == Fired::context) {
+    SpinGuard hold(c->lock);
     queue.remove(&s);
   }
   switch (fired) {
@@ -132,47 +164,54 @@ ChanStatus wait_served(Hchan* c, Sudog& s, WaiterQueue queue, WaitReason why,
   }
 }
 
-ChanStatus operate(Hchan* c, void* element, TryFn attempt, bool sending, bool may_park,
-                   ContextState* context) {
-  G* wake = nullptr;
-  Sudog s;
-  c->lock.lock();
-  const ChanStatus status = attempt(c, element, &wake);
-  if (status != ChanStatus::would_block || !may_park) {
-    c->lock.unlock();
-    if (wake) goready(wake);
-    return status;
-  }
-  s.element = element;
-  WaiterQueue queue = sending ? c->senders() : c->receivers();
-  queue.push_back(&s);
-  c->lock.unlock();
-  return wait_served(c, s, queue, sending ? WaitReason::chan_send : WaitReason::chan_recv, context);
-}
-
 // On a nil channel: for ever, or until the context ends.
-ChanStatus wait_nil(bool may_park, ContextState* context) {
-  if (!may_park) return ChanStatus::would_block;
+[[gnu::noinline]] ChanStatus wait_nil(ContextState* context) noexcept {
+  ParkingEntry entry;
   Waiter w;
   ContextWait registered(context, w);
   w.wait(WaitReason::chan_nil);
   return ChanStatus::context_done;
 }
 
-ChanStatus enter_and_operate(Hchan* c, void* element, bool sending, bool may_park,
-                             const Context* ctx) {
+inline ChanStatus send(Hchan* c, void* element, ContextState* context) noexcept {
   ensure_started();
-  ContextState* context = ctx ? ctx->state() : nullptr;
-  const TryFn attempt = sending ? &send_locked : &recv_locked;
-  if (!may_park) {
-    Entry entry;  // moves nobody to another thread
-    return c ? operate(c, element, attempt, sending, false, nullptr) : wait_nil(false, nullptr);
-  }
+  if (!c) return wait_nil(context);
   ParkingEntry entry;
-  return c ? operate(c, element, attempt, sending, true, context) : wait_nil(true, context);
+  G* wake = nullptr;
+  c->lock.lock();
+  const ChanStatus status = send_now(c, element, &wake);
+  if (status == ChanStatus::would_block)
+    return context ? wait_with(c, c->senders, element, WaitReason::chan_send, context)
+                   : wait_plain(c, c->senders, element, WaitReason::chan_send);
+  c->lock.unlock();
+  if (wake) goready(wake);
+  return status;
 }
 
+inline ChanStatus recv(Hchan* c, void* slot, ContextState* context) noexcept {
+  ensure_started();
+  if (!c) return wait_nil(context);
+  ParkingEntry entry;
+  G* wake = nullptr;
+  c->lock.lock();
+  const ChanStatus status = recv_now(c, slot, &wake);
+  if (status == ChanStatus::would_block)
+    return context ? wait_with(c, c->receivers, slot, WaitReason::chan_recv, context)
+                   : wait_plain(c, c->receivers, slot, WaitReason::chan_recv);
+  c->lock.unlock();
+  if (wake) goready(wake);
+  return status;
+}
+
+[[noreturn]] void send_on_closed() { throw Panic("treadle::Chan: send on a closed channel"); }
+
 }  // namespace
+
+ChanStatus send_locked(Hchan* c, void* element, G** wake) noexcept {
+  return send_now(c, element, wake);
+}
+
+ChanStatus recv_locked(Hchan* c, void* to, G** wake) noexcept { return recv_now(c, to, wake); }
 
 }  // namespace rt
 
@@ -184,12 +223,9 @@ Hchan* chan_make(std::size_t capacity, const ElementOps& ops) {
   if (capacity > std::numeric_limits<std::ptrdiff_t>::max() / ops.size)
     throw Panic(fmt::format("treadle::make_chan: a buffer of {} elements of {} bytes is too large",
                             capacity, ops.size));
-  auto c = std::make_unique<Hchan>();
-  c->ops = &ops;
-  c->capacity = capacity;
+  auto c = std::make_unique<Hchan>(capacity, ops);
   if (capacity > 0)
-    c->buffer =
-        static_cast<std::byte*>(::operator new(capacity * ops.size, std::align_val_t{ops.align}));
+    c->buffer = static_cast<std::byte*>(::operator new(c->bytes, std::align_val_t{ops.align}));
   return c.release();
 }
 
@@ -200,36 +236,74 @@ void chan_retain(Hchan* c) noexcept {
 void chan_release(Hchan* c) noexcept {
   if (!c || c->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   // Nobody else has a handle, so nobody waits; the elements' destructors run outside the runtime.
-  for (std::size_t n = c->count.load(std::memory_order_relaxed); n > 0; --n)
-    c->ops->destroy(c->slot(c->head++));
+  for (std::size_t n = c->count.load(std::memory_order_relaxed); n > 0; --n) {
+    c->ops->destroy(c->buffer + c->recv_at);
+    c->recv_at = rt::advance(c, c->recv_at);
+  }
   if (c->buffer) ::operator delete(c->buffer, std::align_val_t{c->ops->align});
   delete c;
 }
 
-ChanStatus chan_send(Hchan* c, void* element, bool may_park, const Context* ctx) {
-  const ChanStatus status = rt::enter_and_operate(c, element, true, may_park, ctx);
-  if (status == ChanStatus::closed) throw Panic("treadle::Chan: send on a closed channel");
+void chan_send(Hchan* c, void* element) {
+  if (rt::send(c, element, nullptr) == ChanStatus::closed) [[unlikely]]
+    rt::send_on_closed();
+}
+
+ChanStatus chan_send(Hchan* c, void* element, const Context& ctx) {
+  const ChanStatus status = rt::send(c, element, ctx.state());
+  if (status == ChanStatus::closed) rt::send_on_closed();
   return status;
 }
 
-ChanStatus chan_recv(Hchan* c, void* slot, bool may_park, const Context* ctx) {
-  return rt::enter_and_operate(c, slot, false, may_park, ctx);
+ChanStatus chan_try_send(Hchan* c, void* element) {
+  if (!c || c->nothing_to_send()) return ChanStatus::would_block;
+  rt::ensure_started();
+  ChanStatus status;
+  {
+    rt::Entry entry;  // moves nobody to another thread
+    rt::G* wake = nullptr;
+    c->lock.lock();
+    status = rt::send_locked(c, element, &wake);
+    c->lock.unlock();
+    if (wake) rt::goready(wake);
+  }
+  if (status == ChanStatus::closed) rt::send_on_closed();
+  return status;
+}
+
+ChanStatus chan_recv(Hchan* c, void* slot) noexcept { return rt::recv(c, slot, nullptr); }
+
+ChanStatus chan_recv(Hchan* c, void* slot, const Context& ctx) noexcept {
+  return rt::recv(c, slot, ctx.state());
+}
+
+ChanStatus chan_try_recv(Hchan* c, void* slot) noexcept {
+  if (!c || c->nothing_to_recv()) return ChanStatus::would_block;
+  rt::ensure_started();
+  rt::Entry entry;
+  rt::G* wake = nullptr;
+  c->lock.lock();
+  const ChanStatus status = rt::recv_locked(c, slot, &wake);
+  c->lock.unlock();
+  if (wake) rt::goready(wake);
+  return status;
 }
 
 void chan_close(Hchan* c) {
   if (!c) throw Panic("treadle::Chan: close of a nil channel");
+  rt::ensure_started();
   bool already;
   {
     rt::Entry entry;
     rt::GList ready;
     {
-      rt::LockGuard hold(c->lock);
-      already = c->closed.exchange(true, std::memory_order_relaxed);
-      for (rt::WaiterQueue queue : {c->receivers(), c->senders()})
-        while (rt::Waiter* w = queue.pop_front()) {
-          rt::G* g = nullptr;
-          if (w->claim(rt::Fired::closed, &g) && g) ready.push_back(g);
-        }
+      rt::SpinGuard hold(c->lock);
+      already = c->closed.exchange(true, std::memory_order_release);
+      for (rt::SudogQueue* queue : {&c->receivers, &c->senders}) {
+        rt::G* g = nullptr;
+        while (queue->serve(rt::Fired::closed, &g))
+          if (rt::G* parked = std::exchange(g, nullptr)) ready.push_back(parked);
+      }
     }
     while (rt::G* g = ready.pop_front()) rt::goready(g);
   }

@@ -31,13 +31,14 @@ namespace detail {
 struct ElementOps {
   std::size_t size;
   std::size_t align;
+  bool trivial;  // moving is copying bytes, destroying is nothing: neither is called
   void (*move)(void* to, void* from) noexcept;  // move-construct; the source stays, moved from
   void (*destroy)(void* at) noexcept;
 };
 
 template <class T>
 inline constexpr ElementOps kElementOps{
-    sizeof(T), alignof(T),
+    sizeof(T), alignof(T), std::is_trivially_copyable_v<T>,
     [](void* to, void* from) noexcept {
       ::new (to) T(std::move(*std::launder(static_cast<T*>(from))));
     },
@@ -48,11 +49,15 @@ enum class ChanStatus { ok, closed, would_block, context_done };
 rt::Hchan* chan_make(std::size_t capacity, const ElementOps& ops);
 void chan_retain(rt::Hchan*) noexcept;
 void chan_release(rt::Hchan*) noexcept;
-// `ok` means that *element was moved from; otherwise it is as it was.
-// Panics when the channel is closed.
-ChanStatus chan_send(rt::Hchan*, void* element, bool may_park, const Context* ctx);
+// `ok` means that *element was moved from; otherwise it is as it was. All panic when the channel is
+// closed. The first parks and is `ok`; so does the second, unless `ctx` is done.
+void chan_send(rt::Hchan*, void* element);
+ChanStatus chan_send(rt::Hchan*, void* element, const Context& ctx);
+ChanStatus chan_try_send(rt::Hchan*, void* element);
 // `ok` means that an element was constructed in *slot.
-ChanStatus chan_recv(rt::Hchan*, void* slot, bool may_park, const Context* ctx);
+ChanStatus chan_recv(rt::Hchan*, void* slot) noexcept;
+ChanStatus chan_recv(rt::Hchan*, void* slot, const Context& ctx) noexcept;
+ChanStatus chan_try_recv(rt::Hchan*, void* slot) noexcept;
 void chan_close(rt::Hchan*);
 std::size_t chan_size(const rt::Hchan*) noexcept;
 std::size_t chan_capacity(const rt::Hchan*) noexcept;
@@ -97,18 +102,18 @@ class Chan {
   // Delivers `v`, waiting for a receiver or for room in the buffer. Panics when the channel is
   // closed, also when it is closed while waiting.
   // Parks the calling G; on a plain thread it blocks that thread.
-  void send(T v) const { detail::chan_send(ch_, std::addressof(v), true, nullptr); }
+  void send(T v) const { detail::chan_send(ch_, std::addressof(v)); }
   // The same, unless `ctx` is done first: then `canceled` or `timed_out`, and `v` was not
   // delivered.
   [[nodiscard]] Result<void> send(T v, const Context& ctx) const {
-    if (detail::chan_send(ch_, std::addressof(v), true, &ctx) == detail::ChanStatus::context_done)
+    if (detail::chan_send(ch_, std::addressof(v), ctx) == detail::ChanStatus::context_done)
       return fail(ctx.error());
     return {};
   }
   // Delivers `v` only when that needs no wait; otherwise returns false and leaves `v` as it was.
   // Never parks. Panics when the channel is closed.
   [[nodiscard]] bool try_send(T&& v) const {
-    return detail::chan_send(ch_, std::addressof(v), false, nullptr) == detail::ChanStatus::ok;
+    return detail::chan_try_send(ch_, std::addressof(v)) == detail::ChanStatus::ok;
   }
   [[nodiscard]] bool try_send(const T& v) const
     requires std::copy_constructible<T>
@@ -120,13 +125,13 @@ class Chan {
   // Parks the calling G; on a plain thread it blocks that thread.
   std::optional<T> recv() const {
     detail::Slot<T> s;
-    if (detail::chan_recv(ch_, s.bytes, true, nullptr) != detail::ChanStatus::ok) return {};
+    if (detail::chan_recv(ch_, s.bytes) != detail::ChanStatus::ok) return {};
     return s.take();
   }
   // The same, unless `ctx` is done first: then `canceled` or `timed_out`.
   [[nodiscard]] Result<std::optional<T>> recv(const Context& ctx) const {
     detail::Slot<T> s;
-    switch (detail::chan_recv(ch_, s.bytes, true, &ctx)) {
+    switch (detail::chan_recv(ch_, s.bytes, ctx)) {
       case detail::ChanStatus::ok: return std::optional<T>(s.take());
       case detail::ChanStatus::context_done: return fail(ctx.error());
       default: return std::optional<T>();
@@ -136,7 +141,7 @@ class Chan {
   // Never parks.
   std::optional<T> try_recv() const {
     detail::Slot<T> s;
-    if (detail::chan_recv(ch_, s.bytes, false, nullptr) != detail::ChanStatus::ok) return {};
+    if (detail::chan_try_recv(ch_, s.bytes) != detail::ChanStatus::ok) return {};
     return s.take();
   }
 
@@ -149,6 +154,9 @@ class Chan {
   std::size_t capacity() const noexcept { return detail::chan_capacity(ch_); }
   explicit operator bool() const noexcept { return ch_ != nullptr; }
   friend bool operator==(const Chan&, const Chan&) noexcept = default;
+
+  // For treadle's own use (select): borrowed.
+  rt::Hchan* state() const noexcept { return ch_; }
 
   // for (auto v : ch): receives until the channel is closed and drained.
   class iterator {

@@ -126,9 +126,7 @@ void start_locked(const RuntimeOptions& o) {
 
 }  // namespace
 
-void ensure_started() {
-  if (sched.started.load(std::memory_order_acquire)) [[likely]]
-    return;
+void start_by_default() {
   std::lock_guard hold(start_mutex);
   if (!sched.started.load(std::memory_order_relaxed)) start_locked({});
 }

@@ -222,7 +222,11 @@ void end_the_world() noexcept;
 
 // --- runtime.cpp
 // Starts the runtime with defaults when it has not been.
-void ensure_started();
+void start_by_default();
+inline void ensure_started() {
+  if (!sched.started.load(std::memory_order_acquire)) [[unlikely]]
+    start_by_default();
+}
 // --- go.cpp
 G* g_alloc_foreign() noexcept;
 void g_free(M* m, G* g) noexcept;
