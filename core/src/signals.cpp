@@ -16,6 +16,8 @@
 
 #include <treadle/detail/poll_desc.h>
 
+#include "runtime/sched.h"
+
 namespace treadle {
 
 namespace {
@@ -58,6 +60,7 @@ struct SignalSet::Impl {
       ::sigaction(t.signal, &t.previous, nullptr);
       owner[static_cast<std::size_t>(t.signal)].store(kNobody, std::memory_order_seq_cst);
     }
+    rt::sched.outside_wakers.fetch_sub(static_cast<int>(taken.size()), std::memory_order_relaxed);
     taken.clear();
   }
 
@@ -79,6 +82,7 @@ struct SignalSet::Impl {
       throw Panic(fmt::format("treadle::SignalSet: signal {} cannot be handled", s));
     }
     taken.push_back({s, previous});
+    rt::sched.outside_wakers.fetch_add(1, std::memory_order_relaxed);  // never a deadlock
   }
 };
 

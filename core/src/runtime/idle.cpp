@@ -4,6 +4,7 @@
 // whoever needs one: sysmon may be rescuing a thread that holds the loader's or the allocator's
 // lock, so it must not make threads or allocate. Therefore one spare M always stands parked, and
 // the template thread replaces it when it is taken.
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,16 +32,9 @@ constexpr std::int64_t kIdleRetire = 10'000'000'000;  // 10 s
 constexpr std::int32_t kKeepIdle = 4;                 // as many stay for good
 
 struct Template {
-  int requests = -1;          // eventfd, read by the template thread
-  M* gone = nullptr;          // Ms of ended threads, for reuse; under sched.lock
-  std::int32_t starting = 0;  // made, not yet in m_main(); under sched.lock
+  int requests = -1;  // eventfd, read by the template thread
+  M* gone = nullptr;  // Ms of ended threads, for reuse; under sched.lock
 } tmpl;
-
-void ask_for_thread() noexcept {
-  const KeepErrno keep;
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto n = ::write(tmpl.requests, &one, sizeof one);
-}
 
 void push_idle_locked(M* m) noexcept {
   m->link = sched.idle_m;
@@ -93,14 +87,14 @@ void* m_main(void* arg) {
   P* p = nullptr;
   {
     LockGuard hold(sched.lock);
-    --tmpl.starting;
+    --sched.ms_starting;
     if (sched.ms_wanted > 0) {
       --sched.ms_wanted;
       p = pidleget_locked();
     }
   }
   if (p) {
-    ask_for_thread();  // a spare is still owed
+    wake_template_thread();  // a spare is still owed
     acquirep(m, p);
   }
   schedule(m);
@@ -130,11 +124,11 @@ bool make_thread(M* m) {
 bool claim_thread(bool* limited) {
   LockGuard hold(sched.lock);
   // One spare, and one for each P that waits; those on their way count.
-  if (sched.idle_ms + tmpl.starting > sched.ms_wanted) return false;
+  if (sched.idle_ms + sched.ms_starting > sched.ms_wanted) return false;
   *limited = sched.ms >= sched.max_ms;
   if (*limited) return false;
   ++sched.ms;
-  ++tmpl.starting;
+  ++sched.ms_starting;
   return true;
 }
 
@@ -175,7 +169,7 @@ bool make_spare() {
   if (m && make_thread(m)) return true;
   LockGuard hold(sched.lock);
   --sched.ms;
-  --tmpl.starting;
+  --sched.ms_starting;
   if (m) {
     m->link = tmpl.gone;
     tmpl.gone = m;
@@ -183,15 +177,27 @@ bool make_spare() {
   return false;
 }
 
+// Waits for a request, at most until `until`. Plain calls: this thread has its signals open, and
+// sanitizers run handlers of threads that wait in a call they know.
+void wait_for_request(std::int64_t until) {
+  if (until != kNever) {
+    const std::int64_t ms = (until - nanotime()) / 1'000'000 + 1;
+    pollfd p{tmpl.requests, POLLIN, 0};
+    if (ms <= 0 || ::poll(&p, 1, static_cast<int>(ms)) <= 0) return;
+  }
+  std::uint64_t requests;
+  while (::read(tmpl.requests, &requests, sizeof requests) < 0 && errno == EINTR) {
+  }
+}
+
 void* template_main(void*) {
+  std::int64_t look_again = kNever;
   for (;;) {
     while (make_spare()) {
     }
-    // A plain read(): this thread has its signals open, and sanitizers run handlers of threads that
-    // wait in a call they know.
-    std::uint64_t requests;
-    while (::read(tmpl.requests, &requests, sizeof requests) < 0 && errno == EINTR) {
-    }
+    const std::int64_t in = check_deadlock();
+    look_again = in < 0 ? kNever : nanotime() + in;
+    wait_for_request(look_again);
   }
 }
 
@@ -217,6 +223,13 @@ void start_template_thread() {
   const int e = ::pthread_create(&t, &attr, template_main, nullptr);
   ::pthread_attr_destroy(&attr);
   if (e != 0) fatal("cannot make the runtime's first thread");
+  sched.own_threads.fetch_add(1, std::memory_order_relaxed);
+}
+
+void wake_template_thread() noexcept {
+  const KeepErrno keep;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto n = ::write(tmpl.requests, &one, sizeof one);
 }
 
 void acquirep(M* m, P* p) noexcept {
@@ -245,6 +258,7 @@ namespace {
 // A P begins to run: a sysmon that sleeps for good has to watch it.
 void taken_locked(P* p) noexcept {
   p->link = nullptr;
+  ++sched.ps_taken;
   sched.idle_ps.store(sched.idle_ps.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   if (sched.sysmon_deep) {
     sched.sysmon_deep = false;
@@ -290,7 +304,7 @@ void startm(P* p, bool spinning) noexcept {
           std::min(sched.ms_wanted + 1, sched.idle_ps.load(std::memory_order_relaxed));
     }
   }
-  if (ask) ask_for_thread();
+  if (ask) wake_template_thread();
   if (!m) {
     if (spinning) sched.spinning.fetch_sub(1, std::memory_order_seq_cst);
     return;
@@ -337,7 +351,7 @@ void handoffp(P* p) noexcept {
 }
 
 bool stopm(M* m) noexcept {
-  bool excess;
+  bool excess, quiet;
   {
     LockGuard hold(sched.lock);
     // A P that found no M waits for a thread to be made, which may be impossible: here is one.
@@ -350,7 +364,9 @@ bool stopm(M* m) noexcept {
     }
     push_idle_locked(m);
     excess = sched.idle_ms > kKeepIdle;
+    quiet = all_quiet_locked();
   }
+  if (quiet) suspect_deadlock();
   if (!excess) {
     m->note.sleep();
   } else if (!m->note.sleep_for(kIdleRetire)) {

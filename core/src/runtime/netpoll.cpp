@@ -18,13 +18,23 @@ namespace treadle::rt {
 
 namespace {
 
+struct PollDescBlock {
+  static constexpr int kSize = 64;
+  PollDesc pd[kSize];
+  PollDescBlock* next = nullptr;
+};
+
 struct Poller {
   int epfd = -1;
   int breakfd = -1;
   std::atomic<bool> breaking{false};  // a break is under way; one write is enough
   std::atomic<std::int32_t> registered{0};
+  // netpoll() calls whose Gs may be on no queue yet. Raised before a side is unblocked, lowered
+  // once its G is queued: who finds no G on a side and zero here knows that none is in between.
+  std::atomic<std::int32_t> harvests{0};
   Lock lock;
-  PollDesc* free = nullptr;  // under lock
+  PollDesc* free = nullptr;                     // under lock
+  std::atomic<PollDescBlock*> blocks{nullptr};  // all; release on push, acquire by walkers
 } poller;
 
 // Pointer and generation in epoll's 64 bits: user addresses have 48 at most.
@@ -125,18 +135,19 @@ int wait_events(epoll_event* events, int most, std::int64_t timeout_ns) noexcept
 PollDesc* pd_alloc() noexcept {
   LockGuard hold(poller.lock);
   if (!poller.free) {
-    constexpr int kBlock = 64;
-    auto* block = new (std::nothrow) PollDesc[kBlock];
+    auto* block = new (std::nothrow) PollDescBlock;
     if (!block) return nullptr;
-    for (int i = 0; i < kBlock; ++i) {
-      for (PollSide& s : block[i].side) {
-        s.pd = &block[i];
+    for (PollDesc& pd : block->pd) {
+      for (PollSide& s : pd.side) {
+        s.pd = &pd;
         s.timer.fn = &on_poll_deadline;
         s.timer.arg = &s;
       }
-      block[i].link = poller.free;
-      poller.free = &block[i];
+      pd.link = poller.free;
+      poller.free = &pd;
     }
+    block->next = poller.blocks.load(std::memory_order_relaxed);
+    poller.blocks.store(block, std::memory_order_release);
   }
   PollDesc* pd = poller.free;
   poller.free = pd->link;
@@ -246,6 +257,7 @@ void netpoll_init() {
 void netpoll(std::int64_t timeout_ns, GList& ready) noexcept {
   epoll_event events[128];
   const int n = wait_events(events, 128, timeout_ns);
+  poller.harvests.fetch_add(1, std::memory_order_seq_cst);
   for (int i = 0; i < n; ++i) {
     if (events[i].data.u64 == 0) {
       if (timeout_ns == 0) continue;  // not for us: somebody waits to be broken off
@@ -256,6 +268,17 @@ void netpoll(std::int64_t timeout_ns, GList& ready) noexcept {
     }
     collect(events[i], ready);
   }
+}
+
+void netpoll_injected() noexcept { poller.harvests.fetch_sub(1, std::memory_order_seq_cst); }
+
+bool netpoll_waited_for() noexcept {
+  if (netpoll_waiters() != 0)
+    for (PollDescBlock* b = poller.blocks.load(std::memory_order_acquire); b; b = b->next)
+      for (const PollDesc& pd : b->pd)
+        for (const PollSide& s : pd.side)
+          if (s.state.load(std::memory_order_seq_cst) >= kPollWaiting) return true;
+  return poller.harvests.load(std::memory_order_seq_cst) != 0;
 }
 
 void netpoll_break() noexcept {

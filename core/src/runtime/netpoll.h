@@ -70,8 +70,13 @@ struct alignas(64) PollDesc {
 
 void netpoll_init();
 // Polls for at most `timeout_ns` (0: does not wait; negative: until something comes) and appends
-// the Gs that are ready, marked runnable. Any thread; while it waits without a P.
+// the Gs that are ready, marked runnable. Any thread; while it waits without a P. The caller makes
+// them runnable, then calls netpoll_injected().
 void netpoll(std::int64_t timeout_ns, GList& ready) noexcept;
+void netpoll_injected() noexcept;
+// True when some goroutine waits for a descriptor, or one that did is in a netpoll()'s list. A walk
+// over all descriptors ever made, which ends at the first that is waited for.
+bool netpoll_waited_for() noexcept;
 // Ends a wait in netpoll(). Any thread.
 void netpoll_break() noexcept;
 // How many descriptors are registered.

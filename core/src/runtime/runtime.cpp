@@ -176,7 +176,10 @@ void run(const RuntimeOptions& options, std::function<void()> main) {
   }
   rt::Note done;
   go([&] {
+    // Not before it runs: until it is queued there is nothing but sleeping Ms.
+    rt::sched.main_waits.store(true, std::memory_order_relaxed);
     main();
+    rt::sched.main_waits.store(false, std::memory_order_relaxed);
     done.wake();
   });
   sigset_t previous;

@@ -152,6 +152,8 @@ G* steal_work(M* m, P* p) noexcept {
   return nullptr;
 }
 
+}  // namespace
+
 bool any_queued() noexcept {
   if (sched.runq_size.load(std::memory_order_relaxed) != 0) return true;
   return std::any_of(sched.ps.begin(), sched.ps.end(), [](P* p) { return !runq_empty(p); });
@@ -162,6 +164,8 @@ std::int64_t earliest_timer() noexcept {
   for (P* p : sched.ps) until = std::min(until, p->timers.next_when());
   return until;
 }
+
+namespace {
 
 // An M without a P that saw work takes one from the idle list, if there is any.
 bool take_idle_p(M* m, bool spin) noexcept {
@@ -214,10 +218,10 @@ G* look_for_work(M* m, P* p, bool* inherit) noexcept {
     netpoll(0, ready);
     sched.last_poll.store(nanotime(), std::memory_order_relaxed);
     p->counters.polls.add(1);
-    if (G* g = ready.pop_front()) {
-      inject(m, ready);
-      return g;
-    }
+    G* g = ready.pop_front();
+    inject(m, ready);
+    netpoll_injected();
+    if (g) return g;
   }
   const std::int32_t busy = procs() - sched.idle_ps.load(std::memory_order_relaxed);
   if (m->spinning || 2 * sched.spinning.load(std::memory_order_relaxed) < busy) {
@@ -236,6 +240,14 @@ bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
   const std::int64_t until = earliest_timer();
   sched.poll_until.store(until, std::memory_order_relaxed);
   GList ready;
+  if (until == kNever) {
+    bool quiet;
+    {
+      LockGuard hold(sched.lock);
+      quiet = all_quiet_locked();
+    }
+    if (quiet) suspect_deadlock();
+  }
   const std::int64_t now = until == kNever ? 0 : nanotime();
   netpoll(until == kNever ? -1 : std::max<std::int64_t>(until - now, 0), ready);
   sched.poll_until.store(0, std::memory_order_relaxed);
@@ -243,14 +255,15 @@ bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
   sched.polling.store(false, std::memory_order_release);
   if (!take_idle_p(m, false)) {
     inject(m, ready);
+    netpoll_injected();
     return false;
   }
   P* p = m->p.load(std::memory_order_relaxed);
   p->counters.polls.add(1);
   *found = ready.pop_front();
-  if (*found) {
-    inject(m, ready);
-  } else if (was_spinning) {
+  inject(m, ready);
+  netpoll_injected();
+  if (!*found && was_spinning) {
     m->spinning = true;
     sched.spinning.fetch_add(1, std::memory_order_seq_cst);
   }

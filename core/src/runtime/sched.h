@@ -97,8 +97,13 @@ struct Sched {
   std::atomic<std::int32_t> idle_ps{0};  // length of idle_p's list; stored under lock
   M* idle_m = nullptr;
   std::int32_t idle_ms = 0;
-  std::int32_t ms = 0;         // alive, those being made included
-  std::int32_t ms_wanted = 0;  // Ps that wait for the template thread to make an M
+  std::int32_t ms = 0;           // alive, those being made included
+  std::int32_t ms_wanted = 0;    // Ps that wait for the template thread to make an M
+  std::int32_t ms_starting = 0;  // made, not yet in m_main()
+  // Ms that sleep until the goroutine they are locked to is ready. Whoever makes an M sleep so
+  // counts it, and calls suspect_deadlock() once it is counted.
+  std::int32_t locked_ms = 0;
+  std::uint64_t ps_taken = 0;  // how often a P left the idle list: whether anything ran meanwhile
   std::int32_t max_ms = 10000;
   int next_m_id = 1;
   bool m_limit_logged = false;
@@ -121,6 +126,15 @@ struct Sched {
 
   PList ps;
   std::atomic<std::int32_t> procs{0};  // GOMAXPROCS; stored while the world is stopped
+
+  // For the deadlock detector; see deadlock.cpp.
+  std::atomic<bool> main_waits{
+      false};  // a thread is in run(), whose goroutine has begun and not ended
+  // What may ready a goroutine from where the scheduler does not look: signals subscribed to,
+  // clocks of bubbles. Not descriptors, timers or threads.
+  std::atomic<std::int32_t> outside_wakers{0};
+  std::atomic<std::int32_t> own_threads{0};  // threads of the runtime that are no Ms
+
   std::atomic<bool> started{false};
   std::atomic<bool> forked{false};  // this is a forked child: none of the threads is here
   std::atomic<std::uint64_t> next_id{1};
@@ -138,6 +152,10 @@ void globrunqput(GList& list) noexcept;
 // Makes `list` runnable from an M that may lack a P, or from a thread that is no M.
 void inject(M* m, GList& list) noexcept;
 bool runq_empty(const P* p) noexcept;
+// True when any queue has a G.
+bool any_queued() noexcept;
+// When the first timer of all Ps is due, kNever for none.
+std::int64_t earliest_timer() noexcept;
 // Does what run timers left; Gs become ready as by goready().
 void finish_timer_work(M* m, TimerWork& work) noexcept;
 // True when something could run on `p` if its goroutine let go; the network counts when nobody has
@@ -191,6 +209,8 @@ void wakep() noexcept;
 void startlockedm(M* m, G* g) noexcept;
 bool spare_m_available() noexcept;
 void start_template_thread();
+// Makes the template thread look at what it may have to do.
+void wake_template_thread() noexcept;
 // Blocks in the calling thread what is meant for the process as a whole. All Ms do: the template
 // thread receives it.
 void block_async_signals(sigset_t* previous) noexcept;
@@ -201,6 +221,16 @@ void wake_sysmon() noexcept;
 // One revocation, as sysmon's, of whoever holds `p`, overdue or not. True: the P was taken and
 // handed on. For the litmus test; any thread without a P.
 bool revoke_once(P* p) noexcept;
+
+// --- deadlock.cpp
+// Nothing runs and nothing is queued: every P is idle, every M stands still. Under sched.lock.
+bool all_quiet_locked() noexcept;
+// To be called, without locks, by an M that found it quiet as it went to sleep: has the template
+// thread look, unless something obvious will wake a goroutine.
+void suspect_deadlock() noexcept;
+// The template thread's look; does not return when it is a deadlock. The nanoseconds after which to
+// look again, -1 for not.
+std::int64_t check_deadlock();
 
 // --- stop.cpp
 enum class StopResult {

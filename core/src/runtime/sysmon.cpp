@@ -103,6 +103,7 @@ void poll_network(std::int64_t now) noexcept {
   GList ready;
   netpoll(0, ready);
   inject(nullptr, ready);
+  netpoll_injected();
 }
 
 class Sysmon {
@@ -216,6 +217,7 @@ void start_sysmon() {
   ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   ::pthread_attr_destroy(&attr);
   if (e != 0) fatal("cannot make the sysmon thread");
+  sched.own_threads.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace treadle::rt
