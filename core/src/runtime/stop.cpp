@@ -29,6 +29,7 @@
 
 #include "runtime/netpoll.h"
 #include "runtime/revoke.h"
+#include "runtime/random.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -109,6 +110,7 @@ void resize(M* self, std::int32_t n, std::vector<std::unique_ptr<P>>& fresh) {
     fresh.pop_back();
     p->id = static_cast<int>(sched.ps.size());
     p->status.store(PStatus::dead, std::memory_order_relaxed);
+    random_adopt(p);
     sched.ps.append(p);
   }
   P* own = own_p(self);
