@@ -1,14 +1,21 @@
 // WaitGroup: waits for a number of goroutines to finish.
 //
 //   treadle::WaitGroup wg;
-//   for (auto& job : jobs) { wg.add(1); treadle::go([&] { run(job); wg.done(); }); }
+//   for (auto& job : jobs) wg.go([&] { run(job); });
 //   wg.wait();
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
 
 #include <treadle/context.h>
 #include <treadle/detail/lock.h>
+#include <treadle/go.h>
 
 namespace treadle {
 
@@ -29,6 +36,29 @@ class WaitGroup {
   // Never parks; any thread. Panics when the counter would become negative.
   void add(std::int64_t delta);
   void done() { add(-1); }
+  // Counts a new goroutine that calls `f`, from now until `f` has returned and was destroyed. As
+  // with treadle::go(), an exception that leaves `f` ends the process; TaskGroup carries it to the
+  // waiter. Never parks; any thread.
+  template <class F>
+    requires std::invocable<std::decay_t<F>&>
+  void go(F&& f, std::source_location site = std::source_location::current()) {
+    struct Count {
+      WaitGroup* group;
+      ~Count() {
+        if (group) group->done();
+      }
+    };
+    add(1);
+    Count count{this};  // undone when copying `f` throws
+    treadle::go(
+        [this, task = std::optional<std::decay_t<F>>(std::in_place, std::forward<F>(f))]() mutable {
+          std::invoke(*task);
+          task.reset();
+          done();
+        },
+        site);
+    count.group = nullptr;
+  }
   // Parks the calling G until the counter is zero; on a plain thread it blocks that thread.
   void wait();
   // The same, unless `ctx` is done first: then `canceled` or `timed_out`.
