@@ -89,6 +89,24 @@ TEST(WaitGroupMisuse, NegativeCounterPanics) {
   EXPECT_THROW(other.add(-2), Panic);
 }
 
+TEST(WaitGroupGo, CountsFromTheCallUntilTheClosureIsGone) {
+  test::run([] {
+    for (int round = 0; round < 300; ++round) {
+      auto held = std::make_shared<int>(0);
+      std::atomic<int> n{0};
+      WaitGroup wg;
+      for (int i = 0; i < 3; ++i)
+        wg.go([&n, held = std::as_const(held)] {
+          gosched();
+          ++n;
+        });
+      wg.wait();
+      ASSERT_EQ(n, 3);
+      ASSERT_EQ(held.use_count(), 1);
+    }
+  });
+}
+
 // Destroyed as soon as wait() has returned, while the last done() may still be returning.
 TEST(WaitGroupLifetime, EndsWithTheWait) {
   test::run([] {
