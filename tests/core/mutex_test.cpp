@@ -7,6 +7,7 @@
 
 #include <treadle/go.h>
 #include <treadle/mutex.h>
+#include <treadle/timer.h>
 #include <treadle/wait_group.h>
 
 #include "support/goroutine.h"
@@ -146,6 +147,90 @@ TEST(MutexStarvation, LateComersDoNotStarveTheFirst) {
     }
     stop = true;
     wg.wait();
+  });
+}
+
+// Unlocks and locks again at once, until the waiter gets the lock although its holder never let it
+// be free for long. Returns how many times the waiter was overtaken.
+int overtake(Mutex& mu, Task& waiter) {
+  for (int overtaken = 0;; ++overtaken) {
+    mu.unlock();
+    if (!mu.try_lock()) return overtaken;
+    gosched();
+    waiter.wait_until_parked();  // it was woken, found the lock taken, and waits again
+    if (waiter.done()) {         // or was so quick that it had the lock in between
+      mu.unlock();
+      return overtaken;
+    }
+  }
+}
+
+TEST(MutexStarvation, LockIsHandedToOneThatWasOvertakenOften) {
+  test::run([] {
+    for (int round = 0; round < 50; ++round) {
+      Mutex mu;
+      mu.lock();
+      Task waiter([&] { const std::lock_guard hold(mu); });
+      waiter.wait_until_parked();
+      EXPECT_LE(overtake(mu, waiter), 4);
+      waiter.join();
+      EXPECT_TRUE(mu.try_lock());  // and it ends in the usual way
+      mu.unlock();
+    }
+  });
+}
+
+TEST(MutexStarvation, LockIsHandedToOneThatHasWaitedLong) {
+  test::run([] {
+    Mutex mu;
+    mu.lock();
+    Task waiter([&] { const std::lock_guard hold(mu); });
+    waiter.wait_until_parked();
+    ASSERT_TRUE(sleep(10ms));  // the coarse clock has moved
+    EXPECT_LE(overtake(mu, waiter), 1);
+  });
+}
+
+// One holds it nearly all the time, the other one wants it now and then.
+TEST(MutexStarvation, IsFairBesideALongHolder) {
+  test::run([] {
+    Mutex mu;
+    std::atomic<bool> stop{false};
+    Task holder([&] {
+      while (!stop) {
+        const std::lock_guard hold(mu);
+        (void)sleep(100us);
+      }
+    });
+    for (int i = 0; i < 10; ++i) {
+      (void)sleep(100us);
+      const std::lock_guard hold(mu);
+    }
+    stop = true;
+  });
+}
+
+TEST(MutexLock, HammeredByLocksAndTries) {
+  test::run([] {
+    Mutex mu;
+    int plain = 0, got = 0;
+    WaitGroup wg;
+    for (int g = 0; g < 10; ++g)
+      wg.go([&] {
+        for (int i = 0; i < 1000; ++i) {
+          if (i % 3 == 0) {
+            if (!mu.try_lock()) continue;
+          } else {
+            mu.lock();
+          }
+          ++plain;
+          ++got;
+          mu.unlock();
+        }
+      });
+    wg.wait();
+    EXPECT_EQ(plain, got);
+    EXPECT_GE(plain, 6660);
   });
 }
 
