@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "runtime/dispatch.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -176,7 +177,7 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
   if (p) {
     p->counters.spawned.add(1);
     runqput(p, g, true);
-    if (sched.procs.load(std::memory_order_relaxed) > 1) wakep();
+    if (several_ps()) wakep();
     return;
   }
   sched.foreign_spawned.fetch_add(1, std::memory_order_relaxed);

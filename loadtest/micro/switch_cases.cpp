@@ -73,6 +73,7 @@ void mutex_of_4(std::int64_t n) {
 void add_switch_cases() {
   add_case("yield-2", 1'000'000, &yield_among<2>);
   add_case("yield-1000", 2'000'000, &yield_among<1000>);
+  add_case("yield-100000", 5'000'000, &yield_among<100'000>);
   add_case("ping-pong", 200'000, &ping_pong);
   add_case("ping-pong-2p", 200'000, &ping_pong);
   add_case("stream", 1'000'000, &stream);

@@ -2,6 +2,7 @@
 #include <ctime>
 #include <utility>
 
+#include "runtime/dispatch.h"
 #include "runtime/foreign.h"
 #include "runtime/random.h"
 #include "runtime/sched.h"
@@ -58,11 +59,29 @@ Target to_g0(M* m) noexcept {
   return {&m->g0_fiber, m->g0.sp};
 }
 
+// Those who run after the next: with many goroutines neither their Gs nor their stacks are in a
+// cache near by (a tenth of a switch among 10,000). G's are never freed, and a wrong guess is only
+// a prefetch in vain; TSan would not know.
+void prefetch_followers([[maybe_unused]] const P* p) noexcept {
+#if !TREADLE_TSAN
+  if (const G* g = p->runq.guess(3)) __builtin_prefetch(g);
+  if (const G* g = p->runq.guess(1)) {
+    const auto* sp = static_cast<const std::byte*>(__atomic_load_n(&g->sched.sp, __ATOMIC_RELAXED));
+    __builtin_prefetch(sp);
+    __builtin_prefetch(sp + 64);
+    __builtin_prefetch(sp + 128);
+    __builtin_prefetch(sp + 192);
+  }
+#endif
+}
+
 Target to_next(M* m) noexcept {
   bool inherit = false;
-  G* next = next_local(m, &inherit);
+  P* p = m->p.load(std::memory_order_relaxed);
+  G* next = next_local(m, p, &inherit);
   if (!next) return to_g0(m);
-  begin_slice(m, m->p.load(std::memory_order_relaxed), inherit);
+  if (!inherit) prefetch_followers(p);
+  begin_slice(m, p, inherit);
   adopt(m, next);
   return {&next->fiber, next->sched.sp};
 }
@@ -163,7 +182,7 @@ void goready(G* g) noexcept {
   P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
   if (p) {
     runqput(p, g, true);
-    if (sched.procs.load(std::memory_order_relaxed) > 1) wakep();
+    if (several_ps()) wakep();
     return;
   }
   GList list;

@@ -48,7 +48,7 @@ RandomStep random_step(M* m, bool parking) noexcept;
 // The goroutine that gave way in place is back: bounds how many threads that ties up.
 void random_step_done() noexcept;
 
-// The parts of sched.cpp that choose, in this mode.
+// The parts of dispatch.h and sched.cpp that choose, in this mode.
 bool random_global_turn(P* p) noexcept;
 G* random_local_runq(P* p, bool* inherit) noexcept;
 // Puts `list`'s head somewhere into its first few. Under the list's lock.

@@ -27,9 +27,14 @@ class RunQueue {
     return true;
   }
 
-  // Owner only; null when empty.
-  T pop() noexcept {
+  // Owner only; null when empty. `contended`: there may be thieves; without them a store does.
+  T pop(bool contended = true) noexcept {
     std::uint32_t head = head_.load(std::memory_order_acquire);
+    if (!contended) {
+      if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+      head_.store(head + 1, std::memory_order_release);
+      return ring_[head % N].load(std::memory_order_relaxed);
+    }
     for (;;) {
       if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
       T item = ring_[head % N].load(std::memory_order_relaxed);
@@ -72,6 +77,11 @@ class RunQueue {
     }
   }
 
+  // The element that is the n-th next, or one that was there before; null when none ever was. A
+  // guess: it may be somebody else's already.
+  T guess(std::uint32_t n) const noexcept {
+    return ring_[(head_.load(std::memory_order_relaxed) + n) % N].load(std::memory_order_relaxed);
+  }
   // A moment's view, exact only for the owner.
   bool empty() const noexcept { return size() == 0; }
   std::uint32_t size() const noexcept {

@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "runtime/context_state.h"
+#include "runtime/dispatch.h"
 #include "runtime/netpoll.h"
 #include "runtime/random.h"
 #include "runtime/syscall.h"
@@ -14,11 +15,7 @@ Sched sched;
 
 namespace {
 
-// How often a P prefers the global queue, so that two Gs that ready each other do not starve it.
-constexpr std::uint32_t kGlobalQueueTick = 61;
 constexpr int kStealRounds = 4;
-// So many Gs may follow each other through runnext while others wait in the queue: microseconds.
-constexpr std::uint32_t kRunnextStreak = 64;
 
 std::int32_t procs() noexcept { return sched.procs.load(std::memory_order_relaxed); }
 
@@ -32,7 +29,6 @@ std::int64_t coarse_time() noexcept {
 // slice, each 64th G that follows through runnext, and whenever the coarse clock has moved: a timer
 // is late by no more than all of these allow. g0 always looks.
 bool timers_may_be_due(P* p) noexcept {
-  if (p->timers.next_when() == kNever) return false;
   if (p->schedtick.load(std::memory_order_relaxed) % 16 == 0 ||
       p->runnext_streak % kRunnextStreak == 0)
     return true;
@@ -40,22 +36,6 @@ bool timers_may_be_due(P* p) noexcept {
   if (coarse == p->coarse_seen) return false;
   p->coarse_seen = coarse;
   return true;
-}
-
-// Half of the queue's worth goes to the global queue, with the G that found no room.
-void runqput_slow(P* p, G* g) noexcept {
-  G* batch[kRunqSize / 2];
-  std::uint32_t n = 0;
-  if (sched.random) [[unlikely]] {
-    while (n < kRandomRunq / 2 && (batch[n] = p->runq.pop())) ++n;
-  } else {
-    n = p->runq.pop_half(batch);
-  }
-  GList list;
-  for (std::uint32_t i = 0; i < n; ++i) list.push_back(batch[i]);
-  if (n == 0 && p->runq.push(g)) return;  // thieves made room
-  list.push_back(g);
-  globrunqput(list);
 }
 
 G* globrunqget_locked(P* p, std::uint32_t most) noexcept {
@@ -79,14 +59,6 @@ G* globrunqget(P* p, std::uint32_t most) noexcept {
   return globrunqget_locked(p, most);
 }
 
-G* take_runnext(P* p) noexcept {
-  G* g = p->runnext.load(std::memory_order_relaxed);
-  if (g && p->runnext.compare_exchange_strong(g, nullptr, std::memory_order_acquire,
-                                              std::memory_order_relaxed))
-    return g;
-  return nullptr;
-}
-
 // A G that is next on a busy P will run there in a moment, with warm caches; it is taken only when
 // it still stands there after a few microseconds.
 G* steal_runnext(P* victim) noexcept {
@@ -98,30 +70,6 @@ G* steal_runnext(P* victim) noexcept {
   }
   return victim->runnext.compare_exchange_strong(g, nullptr, std::memory_order_acquire) ? g
                                                                                         : nullptr;
-}
-
-// runnext first, but not for ever: two Gs that ready each other would hold the queue, and with it
-// every timer and descriptor that became ready, until sysmon's slice is over.
-G* local_runq(P* p, bool* inherit) noexcept {
-  if (sched.random) [[unlikely]]
-    return random_local_runq(p, inherit);
-  if (p->runnext_streak < kRunnextStreak || p->runq.empty()) {
-    if (G* g = take_runnext(p)) {
-      ++p->runnext_streak;
-      *inherit = true;
-      return g;
-    }
-  }
-  p->runnext_streak = 0;
-  *inherit = false;
-  if (G* g = p->runq.pop()) return g;
-  return take_runnext(p);  // thieves were quicker
-}
-
-// Whether this slice begins with the global queue.
-bool global_queue_turn(P* p) noexcept {
-  return p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0 ||
-         (sched.random && random_global_turn(p));
 }
 
 // Tries every other P in a random order, several times; in the last round also their timers and
@@ -326,6 +274,26 @@ G* find_runnable(M* m, bool* inherit) noexcept {
 
 }  // namespace
 
+bool timers_due(P* p) noexcept {
+  return timers_may_be_due(p) && p->timers.next_when() <= nanotime();
+}
+
+// Half of the queue's worth goes to the global queue, with the G that found no room.
+void runqput_slow(P* p, G* g) noexcept {
+  G* batch[kRunqSize / 2];
+  std::uint32_t n = 0;
+  if (sched.random) [[unlikely]] {
+    while (n < kRandomRunq / 2 && (batch[n] = p->runq.pop(several_ps()))) ++n;
+  } else {
+    n = p->runq.pop_half(batch);
+  }
+  GList list;
+  for (std::uint32_t i = 0; i < n; ++i) list.push_back(batch[i]);
+  if (n == 0 && p->runq.push(g)) return;  // thieves made room
+  list.push_back(g);
+  globrunqput(list);
+}
+
 void schedule(M* m) {
   for (;;) {
     bool inherit = false;
@@ -339,45 +307,6 @@ void schedule(M* m) {
     begin_slice(m, m->p.load(std::memory_order_relaxed), inherit);
     run_on_m(m, g);
   }
-}
-
-void begin_slice(M* m, P* p, bool inherit) noexcept {
-  if (inherit) return;
-  p->schedtick.store(p->schedtick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  // A standing ask was for the goroutine before. Only ask can stand here: we hold a P.
-  if ((m->req.load(std::memory_order_relaxed) & kReqMask) != kReqNone)
-    cas_req(m, kReqAsk, kReqNone, std::memory_order_relaxed);
-}
-
-G* next_local(M* m, bool* inherit) noexcept {
-  P* p = m->p.load(std::memory_order_relaxed);
-  if (sched.stop_wanted.load(std::memory_order_relaxed)) return nullptr;
-  if (global_queue_turn(p) && sched.runq_size.load(std::memory_order_relaxed) != 0) return nullptr;
-  if (timers_may_be_due(p) && p->timers.next_when() <= nanotime()) return nullptr;
-  G* g = local_runq(p, inherit);
-  if (g && g->bound_m && g->bound_m != m) {
-    m->next_g = g;  // needs g0, to hand the P over
-    return nullptr;
-  }
-  return g;
-}
-
-void runqput(P* p, G* g, bool next) noexcept {
-  if (sched.random) [[unlikely]] {
-    next = next && random_below(p, 2) == 0;
-    if (!next && p->runq.size() >= kRandomRunq) return runqput_slow(p, g);
-  }
-  if (next) {
-    // Only the holder stores a G here, thieves only take: an empty slot needs no exchange.
-    G* kicked = p->runnext.load(std::memory_order_relaxed);
-    if (!kicked) {
-      p->runnext.store(g, std::memory_order_release);  // pairs with steal_runnext()
-      return;
-    }
-    g = p->runnext.exchange(g, std::memory_order_acq_rel);
-    if (!g) return;
-  }
-  if (!p->runq.push(g)) runqput_slow(p, g);
 }
 
 void globrunqput(GList& list) noexcept {

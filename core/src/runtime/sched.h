@@ -146,8 +146,6 @@ extern Sched sched;
 // --- sched.cpp
 // The loop of an M on its g0; returns when the M is to end.
 void schedule(M* m);
-// Puts G on the P's queue; `next`: as the one to run next, whoever was that goes to the queue.
-void runqput(P* p, G* g, bool next) noexcept;
 void globrunqput(GList& list) noexcept;
 // Makes `list` runnable from an M that may lack a P, or from a thread that is no M.
 void inject(M* m, GList& list) noexcept;
@@ -162,10 +160,6 @@ void finish_timer_work(M* m, TimerWork& work) noexcept;
 // polled it for `unpolled`.
 inline constexpr std::int64_t kUnpolled = 10'000'000;
 bool work_waits(P* p, std::int64_t now, std::int64_t unpolled = kUnpolled) noexcept;
-// The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
-void begin_slice(M* m, P* p, bool inherit) noexcept;
-// The next G of the local queue for a direct switch; null when g0 has to look.
-G* next_local(M* m, bool* inherit) noexcept;
 
 // --- park.cpp
 // The calling G waits until goready(). `hook` runs after its registers are saved; it returns by

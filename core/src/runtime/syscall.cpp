@@ -7,6 +7,7 @@
 
 #include <treadle/blocking.h>
 
+#include "runtime/dispatch.h"
 #include "runtime/foreign.h"
 #include "runtime/random.h"
 #include "runtime/sched.h"

@@ -81,6 +81,7 @@ func main() {
 var cases = map[string]func(seconds float64){
 	"yield-2":         repeat(1_000_000, yieldAmong(2)),
 	"yield-1000":      repeat(2_000_000, yieldAmong(1000)),
+	"yield-100000":    repeat(5_000_000, yieldAmong(100_000)),
 	"ping-pong":       repeat(200_000, pingPong),
 	"ping-pong-2p":    repeat(200_000, pingPong),
 	"stream":          repeat(1_000_000, stream),
