@@ -87,6 +87,8 @@ class RecvCase : public CaseTag {
   static constexpr bool kIsDefault = false;
 
   RecvCase(rt::Hchan* ch, F&& f) : ch_(ch), f_(std::forward<F>(f)) {}
+  RecvCase(const RecvCase&) = delete;
+  RecvCase& operator=(const RecvCase&) = delete;
   template <class G>
   explicit RecvCase(RecvCase<T, G>&& o) : ch_(o.ch_), f_(std::forward<G>(o.f_)) {}
 
@@ -129,6 +131,8 @@ class SendCase : public CaseTag {
   template <class V>
   SendCase(rt::Hchan* ch, V&& value, F&& f)
       : ch_(ch), value_(std::forward<V>(value)), f_(std::forward<F>(f)) {}
+  SendCase(const SendCase&) = delete;
+  SendCase& operator=(const SendCase&) = delete;
   template <class H, class G>
   explicit SendCase(SendCase<T, H, G>&& o)
       : ch_(o.ch_), value_(std::forward<T>(o.value_)), f_(std::forward<G>(o.f_)) {}
@@ -162,6 +166,8 @@ class PlainCase : public CaseTag {
 
   PlainCase(rt::ContextState* context, std::int64_t when, F&& f)
       : context_(context), when_(when), f_(std::forward<F>(f)) {}
+  PlainCase(const PlainCase&) = delete;
+  PlainCase& operator=(const PlainCase&) = delete;
   template <class G>
   explicit PlainCase(PlainCase<K, G>&& o)
       : context_(o.context_), when_(o.when_), f_(std::forward<G>(o.f_)) {}
