@@ -152,10 +152,13 @@ TEST_F(SelectRaceWindow, ALostCaseServesNobody) {
   start([&](const Context& ctx) { return select(on_recv(a, kNever), on_done(ctx)); });
   wait_until_queued(a);
   let_go();
+  for (bool registered = false; !registered; std::this_thread::yield()) {
+    rt::LockGuard hold(ctx_.context.state()->lock);
+    registered = ctx_.context.state()->nodes != nullptr;
+  }
   rt::Hchan* c = a.state();
   c->lock.lock();
   std::thread canceller([&] { ctx_.cancel(); });
-  while (!ctx_.context.done()) std::this_thread::yield();
   canceller.join();
   // Claimed by the context; it cannot leave the queue without this lock.
   EXPECT_FALSE(c->receivers.empty());
@@ -182,7 +185,7 @@ TEST_F(SelectRaceWindow, AReadyCaseThatVanishesIsNotTaken) {
                                             : select(on_recv(a, kNever), on_recv(b)));
     });
     while (!begun) std::this_thread::yield();
-    for (int i = 0; i < 100; ++i) std::this_thread::yield();
+    for (int i = 0; i < 10; ++i) std::this_thread::yield();
     int drained = 0;
     rt::G* wake = nullptr;
     EXPECT_EQ(rt::recv_locked(c, &drained, &wake), detail::ChanStatus::ok);
@@ -329,6 +332,13 @@ struct Crowd {
         break;
     }
   }
+  // So that the plain sends never are all there is.
+  void drain(const Context& ctx) {
+    const auto take = [this](std::optional<int> v) { took(v); };
+    while (!ctx.done())
+      select(on_recv(channels[0], take), on_recv(channels[1], take), on_recv(channels[2], take),
+             on_recv(channels[3], take), on_recv(channels[4], take), on_done(ctx));
+  }
   // Everything that was sent is in a buffer or was received, once.
   void settle() {
     for (auto& ch : channels)
@@ -349,6 +359,7 @@ TEST(SelectRaceStress, CrowdsLoseAndDoubleNothing) {
     auto [ctx, cancel] = with_cancel(background());
     WaitGroup all;
     std::atomic<int> steps{0};
+    Task drain([&, ctx = ctx] { crowd.drain(ctx); });
     for (std::uint32_t s = 0; s < kSelectors; ++s) {
       all.add(1);
       go([&, s, ctx = ctx] {
@@ -370,6 +381,7 @@ TEST(SelectRaceStress, CrowdsOfPlainThreadsToo) {
     auto [ctx, cancel] = with_cancel(background());
     WaitGroup all;
     std::atomic<int> steps{0};
+    Task drain([&, ctx = ctx] { crowd.drain(ctx); });
     const auto body = [&, ctx = ctx](std::uint32_t s) {
       std::uint32_t random = s * 7919 + 1;
       while (!ctx.done() && steps++ < kMany) crowd.step(ctx, random);
