@@ -11,160 +11,29 @@
 
 namespace treadle {
 
-namespace rt {
-
-namespace {
-
-// Only while the count is above zero: the last release is final.
-bool try_retain(ContextState* c) noexcept {
-  std::uint32_t n = c->refs.load(std::memory_order_relaxed);
-  while (n != 0)
-    if (c->refs.compare_exchange_weak(n, n + 1, std::memory_order_relaxed)) return true;
-  return false;
-}
-
-ContextState* child_of(ContextNode* n) noexcept {
-  // in_parent is a member of a standard-layout part: the offset is the usual container walk.
-  return reinterpret_cast<ContextState*>(reinterpret_cast<std::byte*>(n) -
-                                         offsetof(ContextState, in_parent));
-}
-
-void collect_child(ContextNode* n, ContextState*& children) {
-  ContextState* child = child_of(n);
-  if (try_retain(child)) child->next_collected = std::exchange(children, child);
-}
-
-std::int64_t on_deadline(Timer* t, std::int64_t, TimerWork& work) {
-  auto* c = static_cast<ContextState*>(t->arg);
-  // The destructor removes the timer first, so `c` is there; it may be on its way out, though.
-  if (try_retain(c)) c->next_expired = std::exchange(work.expired_contexts, c);
-  return kNever;
-}
-
-// Ends one context; its children come back retained, through next_expired.
-ContextState* end_one(ContextState* c, Errc error, std::error_code cause) noexcept {
-  LockGuard hold(c->lock);
-  if (c->error.load(std::memory_order_relaxed) != 0) return nullptr;
-  c->cause = cause ? cause : make_error_code(error);
-  c->error.store(static_cast<int>(error), std::memory_order_release);
-  ContextState* children = nullptr;
-  while (ContextNode* n = c->nodes) {
-    c->nodes = n->next;
-    if (n->next) n->next->prev = nullptr;
-    n->linked = false;
-    n->fn(n, children);
-  }
-  return children;
-}
-
-}  // namespace
-
-void context_retain(ContextState* c) noexcept {
-  if (c) c->refs.fetch_add(1, std::memory_order_relaxed);
-}
-
-void context_release(ContextState* c) noexcept {
-  // Up the ancestors by a loop: a long chain must not use up the stack.
-  while (c && c->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    Entry entry;
-    timer_remove(c->timer);
-    ContextState* parent = c->parent;
-    if (parent) parent->unlink(c->in_parent);
-    delete c;
-    c = parent;
-  }
-}
-
-bool ContextState::link(ContextNode& n) noexcept {
-  LockGuard hold(lock);
-  if (error.load(std::memory_order_relaxed) != 0) return false;
-  n.prev = nullptr;
-  n.next = nodes;
-  if (nodes) nodes->prev = &n;
-  nodes = &n;
-  n.linked = true;
-  return true;
-}
-
-void ContextState::unlink(ContextNode& n) noexcept {
-  LockGuard hold(lock);
-  if (!n.linked) return;
-  (n.prev ? n.prev->next : nodes) = n.next;
-  if (n.next) n.next->prev = n.prev;
-  n.linked = false;
-}
-
-// Over the descendants without recursion. The list holds collected children only, never `c`, which
-// others may be cancelling or collecting at the same time.
-void context_cancel(ContextState* c, Errc error, std::error_code cause) noexcept {
-  Entry entry;
-  ContextState* todo = end_one(c, error, cause);
-  while (todo) {
-    ContextState* now = std::exchange(todo, todo->next_collected);
-    ContextState* children = end_one(now, error, cause);
-    while (children) {
-      ContextState* child = std::exchange(children, children->next_collected);
-      child->next_collected = std::exchange(todo, child);
-    }
-    context_release(now);
-  }
-}
-
-void cancel_expired(ContextState* list) noexcept {
-  while (list) {
-    ContextState* c = std::exchange(list, list->next_expired);
-    context_cancel(c, Errc::timed_out, {});
-    context_release(c);
-  }
-}
-
-ContextState* current_context_state() noexcept {
-  M* m = getm();
-  return m->curg ? m->curg->context : nullptr;
-}
-
-namespace {
-ContextState* make_child(ContextState* parent, Deadline deadline) {
-  auto* c = new ContextState;
-  c->parent = parent;
-  context_retain(parent);
-  c->deadline = deadline;
-  c->in_parent.fn = &collect_child;
-  return c;
-}
-}  // namespace
-
-ContextWait::ContextWait(ContextState* c, Waiter& w) noexcept : context_(c), waiter_(w) {
-  if (!context_) return;
-  fn = [](ContextNode* self, ContextState*&) {
-    static_cast<ContextWait*>(self)->waiter_.fire(Fired::context);
-  };
-  if (!context_->link(*this)) waiter_.fire(Fired::context);
-}
-
-ContextWait::~ContextWait() {
-  if (context_) context_->unlink(*this);
-}
-
-}  // namespace rt
-
+using rt::CancelState;
 using rt::ContextState;
 
-bool Context::done() const noexcept {
-  return state_ && state_->error.load(std::memory_order_acquire) != 0;
+namespace {
+CancelState* source_of(const Context& ctx) noexcept {
+  return ctx.state() ? ctx.state()->source : nullptr;
 }
+}  // namespace
+
+bool Context::done() const noexcept { return state_ && state_->done(); }
 
 std::error_code Context::error() const noexcept {
-  if (!state_) return {};
-  const int e = state_->error.load(std::memory_order_acquire);
-  return e ? make_error_code(static_cast<Errc>(e)) : std::error_code();
+  return state_ ? state_->error_code() : std::error_code();
 }
 
 std::error_code Context::cause() const noexcept {
-  return done() ? state_->cause : std::error_code();  // stored once, before `error`
+  return done() ? source_of(*this)->cause : std::error_code();  // stored before `error`, for good
 }
 
-Deadline Context::deadline() const noexcept { return state_ ? state_->deadline : Deadline(); }
+Deadline Context::deadline() const noexcept {
+  const CancelState* source = source_of(*this);
+  return source ? source->deadline : Deadline();
+}
 
 void Context::wait() const {
   rt::ensure_started();
@@ -175,32 +44,93 @@ void Context::wait() const {
 }
 
 void CancelFunc::cancel(std::error_code cause) const noexcept {
-  if (ctx_.state()) rt::context_cancel(ctx_.state(), Errc::canceled, cause);
+  ContextState* c = ctx_.state();
+  if (c && c->kind == ContextState::Kind::cancel)
+    rt::context_cancel(static_cast<CancelState*>(c), Errc::canceled, cause);
 }
 
-CancelableContext with_deadline(const Context& parent, Deadline deadline) {
+namespace {
+
+// `own`: the deadline is this context's, and has not passed.
+CancelableContext derive(const Context& parent, Deadline deadline, bool own,
+                         std::error_code cause) {
   rt::ensure_started();
-  const Deadline inherited = parent.deadline();
-  const bool own = deadline < inherited;
-  ContextState* c = rt::make_child(parent.state(), own ? deadline : inherited);
-  Context ctx(c);
+  auto* c = new CancelState(parent.state());
+  c->refs.store(2, std::memory_order_relaxed);
+  CancelableContext made{Context(c), CancelFunc(Context(c))};
+  c->deadline = deadline;
+  c->cause = cause;
+  CancelState* above = source_of(parent);
+  if (!own && !above) return made;
   rt::Entry entry;
-  if (c->parent && !c->parent->link(c->in_parent)) {
-    rt::context_cancel(c, static_cast<Errc>(c->parent->error.load(std::memory_order_acquire)),
-                       c->parent->cause);
-  } else if (own && deadline.passed()) {
-    rt::context_cancel(c, Errc::timed_out, {});
-  } else if (own) {
-    c->timer.fn = &rt::on_deadline;
+  if (own) {
+    // Before linking: what ends the context from above finds the timer in place.
+    c->timer_used = true;
+    c->timer.fn = &rt::on_context_deadline;
     c->timer.arg = c;
     rt::timer_arm(c->timer, deadline.at().time_since_epoch().count());
   }
-  return {ctx, CancelFunc(ctx)};
+  if (above && !above->link(*c))
+    rt::context_cancel(c, static_cast<Errc>(above->error.load(std::memory_order_acquire)),
+                       above->cause);
+  return made;
 }
 
+}  // namespace
+
 CancelableContext with_cancel(const Context& parent) {
-  return with_deadline(parent, Deadline::never());
+  return derive(parent, parent.deadline(), false, {});
 }
+
+CancelableContext with_deadline(const Context& parent, Deadline deadline, std::error_code cause) {
+  const Deadline inherited = parent.deadline();
+  if (deadline >= inherited) return derive(parent, inherited, false, {});
+  if (parent.done() || !deadline.passed()) return derive(parent, deadline, true, cause);
+  CancelableContext made = derive(parent, deadline, false, cause);
+  // With the cause it was given.
+  rt::context_cancel(static_cast<CancelState*>(made.context.state()), Errc::timed_out, {});
+  return made;
+}
+
+CancelableContext with_timeout(const Context& parent, Duration d, std::error_code cause) {
+  const Deadline deadline = Deadline::after(d);
+  // One look at the clock is enough: it has not passed yet.
+  if (d > Duration::zero() && deadline < parent.deadline())
+    return derive(parent, deadline, true, cause);
+  return with_deadline(parent, deadline, cause);
+}
+
+Context without_cancel(const Context& parent) {
+  ContextState* c = parent.state();
+  if (!c || !c->values) return {};
+  // The values alone: the contexts between them and `parent` need not live on.
+  auto* values = const_cast<rt::ValueState*>(c->values);
+  auto* detached = new ContextState(ContextState::Kind::detached, values);
+  detached->values = values;
+  return Context(detached);
+}
+
+bool StopFunc::operator()() const noexcept {
+  if (!call_ || call_->claimed.exchange(true, std::memory_order_relaxed)) return false;
+  if (CancelState* source = source_of(ctx_)) {
+    {
+      rt::Entry entry;
+      source->unlink(*call_);  // also waits for an end that is about to find it claimed
+    }
+    detail::done_call_release(call_);  // the list's
+  }
+  return true;
+}
+
+namespace detail {
+
+Context context_with_value(const Context& parent, const void* key, void* value,
+                           void (*destroy)(void*) noexcept) {
+  rt::ensure_started();
+  return Context(new rt::ValueState(parent.state(), key, value, destroy));
+}
+
+}  // namespace detail
 
 Context current_context() noexcept {
   ContextState* c = rt::current_context_state();

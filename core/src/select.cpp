@@ -76,7 +76,7 @@ bool is_channel(const SelectOp& op) noexcept {
   return (op.kind == SelectKind::recv || op.kind == SelectKind::send) && op.ch;
 }
 
-void context_done(ContextNode* self, ContextState*&) {
+void context_done(ContextNode* self, ContextEnd&) {
   auto* n = static_cast<DoneNode*>(self);
   G* g = nullptr;
   if (!n->waiter->claim(Fired::context, &g)) return;
@@ -164,7 +164,7 @@ bool Select::is_ready(const SelectOp& op) noexcept {
              !op.ch->senders.empty();
     case SelectKind::send: return op.ch && !op.ch->nothing_to_send();
     case SelectKind::done:
-      return op.context && op.context->error.load(std::memory_order_acquire) != 0;
+      return op.context && op.context->done();
     case SelectKind::timeout: return op.when <= 0;
     case SelectKind::deadline: return op.when != kNever && op.when <= nanotime();
     default: return false;

@@ -1,17 +1,29 @@
 // What a Context handle points to, and how waits register with it.
 //
+// Three kinds: one that can end (CancelState), one that carries a value (ValueState), and one that
+// has its parent's values but not its end (without_cancel()). Each knows the nearest that can end
+// for it, `source`, and the nearest that holds a value, `values`, so that neither a look at its end
+// nor one for a value walks over the others.
+//
 // Invariants
-//  - A child holds a reference to its parent; the parent holds a plain node, which the child's
-//    destructor unlinks under the parent's lock. cancel() retains a child, under that lock, only
-//    while its count is above zero, so a child that is being destroyed is left alone.
-//  - A wait's node is unlinked under the context's lock before its frame ends; its function runs
+//  - A child holds a reference to its parent; source and values are ancestors, or itself, and live
+//    with it. All three are fixed before anybody else sees the child.
+//  - The source of a child's parent holds a plain node, which the child's end unlinks under that
+//    source's lock. Cancelling retains a child, under that lock, only while its count is above
+//    zero, so a child that is being destroyed is left alone.
+//  - A wait's node is unlinked under the source's lock before its frame ends; its function runs
 //    under that lock, so it never runs on a dead frame. It must not block or take locks of the
 //    first group of sched.h's lock order.
-//  - error_ is stored once, under the lock, before the nodes are run.
+//  - A DoneCall (after_func) in the list of nodes is owned by it: one reference, which goes to
+//  whoever
+//    wins `claimed`.
+//  - `error` is stored once, under the lock, before the nodes are run.
+//  - Values and callables are the user's: they are destroyed outside the guard, see dispose().
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <source_location>
 #include <system_error>
 
 #include <treadle/context.h>
@@ -22,12 +34,19 @@
 
 namespace treadle::rt {
 
-struct ContextState;
+struct CancelState;
+struct ValueState;
+struct ContextNode;
+
+// What ending a context leaves to be done without its lock.
+struct ContextEnd {
+  CancelState* children = nullptr;  // retained, through next_collected
+  DoneCall* calls = nullptr;        // to be started, through next_call
+};
 
 struct ContextNode {
-  // Called once, under the context's lock, when it becomes done. A child adds itself, retained, to
-  // `children`.
-  using Fn = void (*)(ContextNode* self, ContextState*& children);
+  // Called once, under the source's lock, when it becomes done.
+  using Fn = void (*)(ContextNode* self, ContextEnd& left);
   Fn fn = nullptr;
   ContextNode* next = nullptr;
   ContextNode* prev = nullptr;
@@ -35,28 +54,77 @@ struct ContextNode {
 };
 
 struct ContextState {
+  enum class Kind : std::uint8_t { cancel, value, detached };
+
   std::atomic<std::uint32_t> refs{1};
+  const Kind kind;
+  ContextState* const parent;          // retained
+  CancelState* source = nullptr;       // null: it never ends
+  const ValueState* values = nullptr;  // null: it has none
+
+  ContextState(Kind k, ContextState* p) noexcept : kind(k), parent(p) { context_retain(p); }
+
+  // False when it is done already; then `n` was not linked. True also when it never ends. Inside
+  // the guard.
+  bool link(ContextNode& n) noexcept;
+  void unlink(ContextNode& n) noexcept;
+  bool done() const noexcept;
+  // Empty while it is not done.
+  std::error_code error_code() const noexcept;
+};
+
+// Its node stands in the list of its parent's source.
+struct CancelState final : ContextState, ContextNode {
   std::atomic<int> error{0};  // an Errc; 0 while not done. Release by cancel(), acquire by readers
   Lock lock;                  // protects nodes and cause
+  // Before the end: what the deadline's passing is to give, or empty.
   std::error_code cause;
   ContextNode* nodes = nullptr;
-  ContextState* parent = nullptr;  // retained
-  ContextNode in_parent;           // under the parent's lock
   Deadline deadline;
-  Timer timer;  // armed when this context's deadline is its own
+  Timer timer;  // used when the deadline is this context's own
+  // The timer may be on its heap. Set before anybody else sees the context, cleared by who ends it.
+  bool timer_used = false;
   // Two lists, each of which a context enters at most once in its life: its timer fires once, and
   // its one parent ends once. Retained while in either.
-  ContextState* next_expired = nullptr;    // TimerWork's
-  ContextState* next_collected = nullptr;  // children of a context being cancelled
+  CancelState* next_expired = nullptr;    // TimerWork's
+  CancelState* next_collected = nullptr;  // children of a context being cancelled
 
-  // False when it is done already; then `n` was not linked. Inside the guard.
+  explicit CancelState(ContextState* p) noexcept;
   bool link(ContextNode& n) noexcept;
   void unlink(ContextNode& n) noexcept;
 };
 
-void context_cancel(ContextState* c, Errc error, std::error_code cause) noexcept;
+inline bool ContextState::done() const noexcept {
+  return source && source->error.load(std::memory_order_acquire) != 0;
+}
+
+struct ValueState final : ContextState {
+  const void* const key;
+  void* const value;
+  void (*const destroy)(void*) noexcept;
+  ValueState* next_dead = nullptr;  // on its way to dispose()
+
+  ValueState(ContextState* p, const void* k, void* v, void (*d)(void*) noexcept) noexcept;
+};
+
+// An after_func(): the callable follows in the same memory.
+struct DoneCall final : ContextNode {
+  std::atomic<std::uint32_t> refs{1};
+  std::atomic<bool> claimed{false};  // started or stopped; exchanged once by each who tries
+  const detail::BoxOps* const ops;
+  std::source_location site;
+  DoneCall* next_call = nullptr;  // to be started
+  DoneCall* next_dead = nullptr;  // on its way to dispose()
+
+  explicit DoneCall(const detail::BoxOps& how) noexcept : ops(&how) {}
+};
+
+// Ends `c` and its descendants. Any thread, inside the guard or not.
+void context_cancel(CancelState* c, Errc error, std::error_code cause) noexcept;
+// The function of a context's timer.
+std::int64_t on_context_deadline(Timer* t, std::int64_t now, TimerWork& work);
 // Cancels with timed_out what timers have collected, and releases it.
-void cancel_expired(ContextState* list) noexcept;
+void cancel_expired(CancelState* list) noexcept;
 
 // The current Context of the calling goroutine, borrowed; null for background.
 ContextState* current_context_state() noexcept;
@@ -70,7 +138,7 @@ class ContextWait : private ContextNode {
   ContextWait& operator=(const ContextWait&) = delete;
 
  private:
-  ContextState* context_;
+  CancelState* source_;
   Waiter& waiter_;
 };
 

@@ -196,15 +196,14 @@ struct PollContextNode : ContextNode {
   std::atomic<bool> done{false};
 };
 
-void on_context_done(ContextNode* n, ContextState*&) {
+void on_context_done(ContextNode* n, ContextEnd&) {
   auto* self = static_cast<PollContextNode*>(n);
   self->done.store(true, std::memory_order_seq_cst);  // before the look at the side
   unblock_and_ready(*self->side);
 }
 
 std::error_code context_error(ContextState* c) noexcept {
-  const int e = c ? c->error.load(std::memory_order_acquire) : 0;
-  return e ? make_error_code(static_cast<Errc>(e)) : std::error_code();
+  return c ? c->error_code() : std::error_code();
 }
 
 Result<void> standing_error(PollDesc* pd, PollSide& s) noexcept {

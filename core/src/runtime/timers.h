@@ -24,13 +24,13 @@ namespace treadle::rt {
 
 inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
-struct ContextState;
+struct CancelState;
 class TimerHeap;
 
 // What timers' functions leave to be done once the heap is unlocked.
 struct TimerWork {
   GList ready;
-  ContextState* expired_contexts = nullptr;  // each retained once, linked through next_expired
+  CancelState* expired_contexts = nullptr;  // each retained once, linked through next_expired
   bool empty() const noexcept { return ready.empty() && expired_contexts == nullptr; }
 };
 
