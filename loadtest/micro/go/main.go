@@ -32,7 +32,7 @@ func repeat(batch int64, body func(n int64)) func(seconds float64) {
 			body(batch)
 			n += batch
 		}
-		fmt.Printf("ns %.2f\n", float64(now()-begin)/float64(n))
+		fmt.Printf("ns %.2f\nops %d\n", float64(now()-begin)/float64(n), n+batch/10)
 	}
 }
 
