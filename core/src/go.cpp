@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "runtime/dispatch.h"
 #include "runtime/sched.h"
@@ -16,8 +17,8 @@ namespace rt {
 
 namespace {
 
-constexpr std::uint32_t kLocalFree = 64;   // ended Gs a P keeps, with their stacks
-constexpr std::uint32_t kHotGlobal = 256;  // shared ones whose stacks stay committed
+constexpr std::uint32_t kLocalFree = 256;  // ended Gs a P keeps
+constexpr std::uint32_t kRefill = 64;      // so many at once from the shared list, or new
 constexpr std::uint64_t kIdBatch = 64;
 constexpr std::size_t kBlock = 64;
 
@@ -33,8 +34,7 @@ struct GPool {
   std::atomic<Block*> blocks{nullptr};  // release on push, acquire by for_each_g()
 } pool;
 
-G* g_carve() noexcept {
-  LockGuard hold(pool.lock);
+G* g_carve_locked() noexcept {
   if (pool.carved == kBlock) {
     auto* b = new (std::nothrow) Block;
     if (!b) return nullptr;
@@ -45,37 +45,25 @@ G* g_carve() noexcept {
   return &pool.blocks.load(std::memory_order_relaxed)->g[pool.carved++];
 }
 
-// A G with a stack: a hot one of this P, else half a P's worth from the shared list, else new.
+G* g_shared_locked() noexcept {
+  G* g = pool.free.pop_front();
+  return g ? g : g_carve_locked();
+}
+
+// A G without a stack. Null: out of memory.
 G* g_get(P* p) noexcept {
   if (p)
     if (G* g = p->gfree.pop_front()) return g;
-  {
-    LockGuard hold(pool.lock);
-    if (G* g = pool.free.pop_front()) {
-      while (p && p->gfree.size() < kLocalFree / 2 && !pool.free.empty())
-        p->gfree.push_back(pool.free.pop_front());
-      return g;
-    }
-  }
-  G* g = g_carve();
-  if (!g) return nullptr;
-  g->stack = stack_alloc();
-  if (!g->stack) return nullptr;
-  g->fiber.bottom = g->stack.low;
-  g->fiber.size = g->stack.size();
-  fiber_create(g->fiber);
-  return g;
+  LockGuard hold(pool.lock);
+  G* first = g_shared_locked();
+  for (std::uint32_t i = 1; first && p && i < kRefill; ++i)
+    if (G* g = g_shared_locked()) p->gfree.push_back(g);
+  return first;
 }
 
 void spill_free(P* p) noexcept {
-  GList batch;
-  while (p->gfree.size() > kLocalFree / 2) batch.push_back(p->gfree.pop_front());
   LockGuard hold(pool.lock);
-  const bool trim = pool.free.size() > kHotGlobal;
-  while (G* g = batch.pop_front()) {
-    if (trim) stack_trim(g->stack);
-    pool.free.push_front(g);
-  }
+  while (p->gfree.size() > kLocalFree / 2) pool.free.push_front(p->gfree.pop_front());
 }
 
 std::uint64_t next_id(P* p) noexcept {
@@ -89,15 +77,29 @@ std::uint64_t next_id(P* p) noexcept {
 
 void hook_free(M* m, G* g, void*) { g_free(m, g); }
 
-// Spread over cache sets: stacks are page-aligned, and their tops would all fall into the same.
-std::byte* coloured_top(const Stack& s, std::uintptr_t n) noexcept {
-  return s.high - 64 * (1 + n % 16);
+// For one that has not run and never will.
+void g_keep(P* p, G* g) noexcept {
+  if (g->stack) {
+    StackList one;
+    stack_put(one, std::exchange(g->stack, nullptr));
+    stack_flush(one);
+  }
+  if (p) {
+    p->gfree.push_front(g);
+    return;
+  }
+  LockGuard hold(pool.lock);
+  pool.free.push_front(g);
 }
 
 }  // namespace
 
 G* g_alloc_foreign() noexcept {
-  G* g = g_carve();
+  G* g;
+  {
+    LockGuard hold(pool.lock);
+    g = g_carve_locked();
+  }
   if (!g) fatal("out of memory for a thread's G");
   g->foreign = true;
   return g;
@@ -105,7 +107,7 @@ G* g_alloc_foreign() noexcept {
 
 void g_free(M* m, G* g) noexcept {
   P* p = m->p.load(std::memory_order_relaxed);
-  stack_clean(g->stack.low, g->stack.size());
+  stack_put(p->stacks, std::exchange(g->stack, nullptr));
   g->context = nullptr;
   g->bound_m = nullptr;
   g->status.store(GStatus::idle, std::memory_order_relaxed);
@@ -115,8 +117,16 @@ void g_free(M* m, G* g) noexcept {
 }
 
 void g_give_back(P* p) noexcept {
+  stack_flush(p->stacks);
   LockGuard hold(pool.lock);
   pool.free.append(p->gfree);
+}
+
+bool g_give_stack(P* p, G* g) noexcept {
+  g->stack = stack_get(p ? &p->stacks : nullptr, g->stack_class);
+  if (!g->stack) return false;
+  g->sched.sp = gobuf_prepare(g->stack->top);
+  return true;
 }
 
 void for_each_g(void (*visit)(G*, void*), void* arg) {
@@ -132,7 +142,7 @@ extern "C" TREADLE_UNINSTRUMENTED void treadle_rt_goroutine_main() {
   {
     M* m = getm();
     g = m->curg;
-    fiber_arrive(g->fiber);
+    fiber_arrive(g->stack->fiber);
     after_switch(m);
   }
   leave();
@@ -147,18 +157,22 @@ namespace detail {
 
 using namespace rt;
 
-NewGoroutine new_goroutine(std::size_t size, std::size_t align) {
+NewGoroutine new_goroutine(std::size_t stack_size, StackWhen when) {
   ensure_started();
   Entry entry;
   M* m = entry.m();
-  G* g = g_get(m->foreign ? nullptr : m->p.load(std::memory_order_relaxed));
-  if (!g)
-    fatal("out of memory for a goroutine's stack (see vm.max_map_count and the memory limit)");
-  std::byte* top = coloured_top(g->stack, reinterpret_cast<std::uintptr_t>(g) / sizeof(G));
-  const std::uintptr_t mask = (align < 16 ? 16 : align) - 1;
-  auto* closure =
-      reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(top) - size) & ~mask);
-  return {g, closure};
+  P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
+  G* g = g_get(p);
+  if (!g) {
+    if (when == StackWhen::now) return {};
+    fatal("out of memory for a goroutine");
+  }
+  g->stack_class = stack_size == 0 ? StackClass{0} : stack_class_of(stack_size);
+  if (when == StackWhen::now && !g_give_stack(p, g)) {
+    g_keep(p, g);
+    return {};
+  }
+  return {g, g->small_closure};
 }
 
 void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_location& site) noexcept {
@@ -171,9 +185,7 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
   g->site.store(site, std::memory_order_relaxed);
   g->depth = 1;
   g->id.store(next_id(p), std::memory_order_relaxed);
-  auto frame = reinterpret_cast<std::uintptr_t>(n.closure) & ~std::uintptr_t{15};
-  g->sched.sp = gobuf_prepare(reinterpret_cast<std::byte*>(frame));
-  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  g->status.store(GStatus::runnable, std::memory_order_release);  // pairs with scan_begin()
   if (p) {
     p->counters.spawned.add(1);
     runqput(p, g, true);
@@ -189,13 +201,7 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
 void abandon_goroutine(NewGoroutine n) noexcept {
   Entry entry;
   M* m = entry.m();
-  G* g = static_cast<G*>(n.g);
-  if (!m->foreign) {
-    m->p.load(std::memory_order_relaxed)->gfree.push_front(g);
-    return;
-  }
-  LockGuard hold(pool.lock);
-  pool.free.push_front(g);
+  g_keep(m->foreign ? nullptr : m->p.load(std::memory_order_relaxed), static_cast<G*>(n.g));
 }
 
 }  // namespace detail

@@ -18,11 +18,16 @@ namespace detail {
 
 struct NewGoroutine {
   void* g = nullptr;        // the runtime's G, not yet runnable
-  void* closure = nullptr;  // where its closure goes, on its own stack
+  void* closure = nullptr;  // where its closure goes, in the G
 };
 using EntryFn = void (*)(void* closure);
 
-NewGoroutine new_goroutine(std::size_t size, std::size_t align);
+// When a goroutine gets its stack: as a rule when it first runs, so that many that are short share
+// few; or at once, where the lack of one must be known. Then `g` is null.
+enum class StackWhen : bool { first_run, now };
+
+// `stack_size`: 0 for the default.
+NewGoroutine new_goroutine(std::size_t stack_size, StackWhen when);
 void start_goroutine(NewGoroutine n, EntryFn entry, const std::source_location& site) noexcept;
 void abandon_goroutine(NewGoroutine n) noexcept;
 
@@ -37,8 +42,8 @@ void goroutine_entry(void* closure) {
   (*stored)();
 }
 
-// Closures larger than this go to the heap; smaller ones live on the new stack.
-inline constexpr std::size_t kMaxInlineClosure = 4096;
+// Closures larger than this go to the heap; smaller ones live in the G.
+inline constexpr std::size_t kMaxInlineClosure = 64;
 
 }  // namespace detail
 
@@ -46,13 +51,14 @@ inline constexpr std::size_t kMaxInlineClosure = 4096;
 // goroutine; use references only where something (a WaitGroup, a TaskGroup) makes them outlive it.
 // An exception that leaves `f` ends the process with the goroutine's stack, as in Go.
 // The new goroutine's current Context is background.
-// Never parks; any thread. Out of memory for a stack is fatal, with a report.
+// Never parks; any thread. It gets a stack when it first runs; out of memory for one is fatal, with
+// a report (spawn() makes an error of it).
 template <class F>
   requires std::invocable<std::decay_t<F>&>
 void go(F&& f, std::source_location site = std::source_location::current()) {
   using Fn = std::decay_t<F>;
-  if constexpr (sizeof(Fn) <= detail::kMaxInlineClosure) {
-    detail::NewGoroutine n = detail::new_goroutine(sizeof(Fn), alignof(Fn));
+  if constexpr (sizeof(Fn) <= detail::kMaxInlineClosure && alignof(Fn) <= 16) {
+    const detail::NewGoroutine n = detail::new_goroutine(0, detail::StackWhen::first_run);
     try {
       ::new (n.closure) Fn(std::forward<F>(f));
     } catch (...) {

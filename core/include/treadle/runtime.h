@@ -1,6 +1,7 @@
 // The runtime: one per process, started by run() or by the first use of treadle.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -19,6 +20,13 @@ struct RuntimeOptions {
   // Bytes of address space kept for each goroutine's stack, 64 KiB to 64 MiB, rounded up to whole
   // pages. Memory is used only where it is touched. 0: 256 KiB.
   std::size_t stack_size = 0;
+  // No guards below stacks: an overflow then runs into another goroutine's stack unseen. Only for
+  // more than some 32,000 goroutines at once on kernels before Linux 6.13, where each guard takes
+  // two of the process's mappings (vm.max_map_count). Newer kernels' guards take none.
+  bool unguarded_stacks = false;
+  // A goroutine parked for so long gives the memory of its stack's unused part back to the system,
+  // 10 ms to 24 h; looked at about as often. 0: 10 s.
+  std::chrono::milliseconds stack_trim_after{0};
   // The most threads the runtime makes, 8 to 100,000. At the limit Ps are no longer taken from
   // goroutines that block; it is logged and counted. 0: 10,000.
   int max_threads = 0;

@@ -50,9 +50,9 @@ void say_seed() noexcept {
 void on_fault(int signal, siginfo_t* info, void* context) {
   M* m = getm();
   G* g = m->foreign ? nullptr : m->curg;
-  if (g && stack_guard_contains(g->stack, info->si_addr)) {
+  if (g && g->stack && stack_guard_contains(*g->stack, info->si_addr)) {
     say("treadle: fatal: stack overflow (a goroutine's stack has %zu KiB)\n",
-        g->stack.size() / 1024);
+        g->stack->size() / 1024);
     say_goroutine(g);
     say_seed();
     ::signal(SIGABRT, SIG_DFL);
@@ -86,6 +86,12 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 void fatal(const char* what) noexcept {
   say("treadle: fatal: %s\n", what);
   say_seed();
+  std::abort();
+}
+
+void fatal(const char* what, const G* g) noexcept {
+  say("treadle: fatal: %s\n", what);
+  say_goroutine(g);
   std::abort();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <source_location>
 
@@ -9,7 +10,6 @@
 
 #include "runtime/eh_globals.h"
 #include "runtime/gobuf.h"
-#include "runtime/sanitizer.h"
 #include "runtime/stack.h"
 
 namespace treadle::rt {
@@ -19,7 +19,7 @@ struct ContextState;
 
 enum class GStatus : std::uint8_t {
   idle,      // on a free list, or being prepared; owned by whoever holds it
-  runnable,  // on a run queue, which owns it
+  runnable,  // on a run queue, which owns it; without a stack when it has never run
   running,   // on an M; owned by itself. Detached when that M's request line says `lost`
   waiting,   // parked; owned by whoever will call goready()
   dead,      // has returned; owned by the M that switches away from it
@@ -58,12 +58,16 @@ enum class WaitReason : std::uint8_t {
 const char* wait_reason_text(WaitReason r) noexcept;
 
 struct alignas(64) G {
-  Gobuf sched;                                       // valid while not running
+  Gobuf sched;                                       // valid while not running and with a stack
+  Stack* stack = nullptr;                            // from the first instruction to the last
   std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
   std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
   bool eh_saved = false;                             // `eh` holds something
-  std::uint32_t depth = 1;                           // guard depth while not running
-  G* link = nullptr;                                 // next in the one list that owns this G
+  StackClass stack_class = 0;
+  bool foreign = false;                // stands for a plain thread: no stack of its own
+  std::atomic<std::uint32_t> scan{0};  // held by an inspector; see scan.h
+  std::uint32_t depth = 1;             // guard depth while not running
+  G* link = nullptr;                   // next in the one list that owns this G
   // The only M that may run it, or null. Set by the G itself before it is queued; whoever dequeues
   // it hands the P to that M.
   M* bound_m = nullptr;
@@ -71,13 +75,12 @@ struct alignas(64) G {
   ContextState* context = nullptr;  // the current Context, borrowed from a ContextScope
   detail::EntryFn entry = nullptr;
   void* closure = nullptr;
-  Stack stack;
-  FiberState fiber;
   EhGlobals eh;
   std::atomic<std::uint64_t> id{0};            // set on starting it; atomic for dumps
   std::atomic<std::int64_t> waiting_since{0};  // coarse clock, for dumps
   std::atomic<std::source_location> site{};    // where `go` was called; atomic for dumps
-  bool foreign = false;                        // stands for a plain thread: no stack of its own
+  std::int64_t trimmed_wait = 0;  // the wait whose unused stack was given back; sweep's
+  alignas(16) std::byte small_closure[detail::kMaxInlineClosure];
 };
 
 // A list of Gs through their link, in order.

@@ -21,6 +21,7 @@
 #include "runtime/foreign.h"
 #include "runtime/netpoll.h"
 #include "runtime/random.h"
+#include "runtime/scan.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -177,6 +178,27 @@ bool make_spare() {
   return false;
 }
 
+// When stacks are swept next; kNever while there is nothing to trim. The template thread's.
+std::int64_t next_sweep = kNever;
+
+void sweep_if_due() {
+  if (next_sweep == kNever || nanotime() < next_sweep) return;
+  // Waits are stamped by the coarse clock, which is never ahead.
+  const std::int64_t now = nanotime();
+  const bool more = sweep_parked_stacks(now - sched.stack_idle) > 0;
+  next_sweep = more ? now + sched.stack_idle : kNever;
+  if (!more) sched.sweep_due.store(false, std::memory_order_relaxed);
+}
+
+void do_service() {
+  const std::uint32_t work = sched.service.exchange(0, std::memory_order_acquire);
+  const auto asked = [work](ServiceWork w) { return (work & static_cast<std::uint32_t>(w)) != 0; };
+  if (asked(ServiceWork::warn_mappings)) warn_mappings();
+  if (asked(ServiceWork::sweep_stacks) && next_sweep == kNever)
+    next_sweep = nanotime() + sched.stack_idle;
+  sweep_if_due();
+}
+
 // Waits for a request, at most until `until`. Plain calls: this thread has its signals open, and
 // sanitizers run handlers of threads that wait in a call they know.
 void wait_for_request(std::int64_t until) {
@@ -195,13 +217,20 @@ void* template_main(void*) {
   for (;;) {
     while (make_spare()) {
     }
+    do_service();
     const std::int64_t in = check_deadlock();
     look_again = in < 0 ? kNever : nanotime() + in;
-    wait_for_request(look_again);
+    wait_for_request(std::min(look_again, next_sweep));
   }
 }
 
 }  // namespace
+
+void service_request(ServiceWork work) noexcept {
+  const auto bit = static_cast<std::uint32_t>(work);
+  // Release: what the request is about was written before.
+  if ((sched.service.fetch_or(bit, std::memory_order_release) & bit) == 0) ask_for_thread();
+}
 
 // Faults stay with the thread that makes them, and profilers may have SIGPROF.
 void block_async_signals(sigset_t* previous) noexcept {

@@ -41,8 +41,9 @@ struct alignas(128) M {
   SwitchHook hook = nullptr;  // this thread only
   void* hook_arg = nullptr;
   G* hook_g = nullptr;
-  EhGlobals* eh = nullptr;  // this thread's __cxa_get_globals()
-  Gobuf g0;                 // the thread's own stack, while a G runs
+  GStatus hook_status = GStatus::running;  // what hook_g becomes, once its registers are saved
+  EhGlobals* eh = nullptr;                 // this thread's __cxa_get_globals()
+  Gobuf g0;                                // the thread's own stack, while a G runs
   FiberState g0_fiber;
   G* next_g = nullptr;  // to be run before any other; this thread only
   std::uint64_t rng = 1;

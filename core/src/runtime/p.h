@@ -51,9 +51,10 @@ struct alignas(128) P {
   RunQueue<G*, kRunqSize> runq;
   TimerHeap timers;
 
-  std::uint64_t rng = 1;             // the seeded scheduler's (random.h); the holder's
-  std::uint32_t runnext_streak = 0;  // Gs taken from runnext in a row; the holder's
-  GList gfree;                       // ended Gs with their stacks, hot ones first; the holder's
+  std::uint64_t rng = 1;                  // the seeded scheduler's (random.h); the holder's
+  std::uint32_t runnext_streak = 0;       // Gs taken from runnext in a row; the holder's
+  GList gfree;                            // ended Gs; the holder's
+  StackList stacks;                       // of ended Gs, hot ones first; the holder's
   std::uint64_t id_next = 0, id_end = 0;  // goroutine ids not yet given; the holder's
   std::int64_t coarse_seen = 0;           // coarse clock at the last look at the timers
   PCounters counters;

@@ -5,6 +5,7 @@
 #include "runtime/dispatch.h"
 #include "runtime/foreign.h"
 #include "runtime/random.h"
+#include "runtime/scan.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -44,6 +45,9 @@ void adopt(M* m, G* g) noexcept {
   m->curg = g;
   g->m.store(m, std::memory_order_relaxed);
   g->status.store(GStatus::running, std::memory_order_relaxed);
+  wait_for_scan(g);
+  if (!g->stack && !g_give_stack(m->p.load(std::memory_order_relaxed), g)) [[unlikely]]
+    fatal("out of memory for a goroutine's stack (see vm.max_map_count and the memory limit)", g);
   m->guard.store(g->depth, std::memory_order_relaxed);  // stays above zero: no P can be lost here
 }
 
@@ -83,7 +87,7 @@ Target to_next(M* m) noexcept {
   if (!inherit) prefetch_followers(p);
   begin_slice(m, p, inherit);
   adopt(m, next);
-  return {&next->fiber, next->sched.sp};
+  return {&next->stack->fiber, next->sched.sp};
 }
 
 void leave_g(M* m, G* g) noexcept {
@@ -94,9 +98,9 @@ void leave_g(M* m, G* g) noexcept {
 
 // Returns when the G runs again, perhaps on another M; only then may the caller look at getm().
 [[gnu::noinline]] void switch_to(G* g, Target target) noexcept {
-  fiber_leave(g->fiber, *target.fiber, false);
+  fiber_leave(g->stack->fiber, *target.fiber, false);
   treadle_rt_switch(&g->sched.sp, target.sp);
-  fiber_arrive(g->fiber);
+  fiber_arrive(g->stack->fiber);
   M* now = getm();
   after_switch(now);
   restore_eh(now, g);
@@ -110,6 +114,7 @@ void switch_from(M* m, G* g) noexcept {
 // A plain thread waits on its M's note. The hook runs at once: nobody else can continue this
 // stack, and the note keeps a wake-up that comes first.
 void park_thread(M* m, G* g, SwitchHook hook, void* arg) noexcept {
+  g->status.store(GStatus::waiting, std::memory_order_relaxed);
   hook(m, g, arg);
 #if TREADLE_TSAN
   // TSan puts a handler off while its thread waits in a system call that TSan does not know: leave
@@ -125,12 +130,10 @@ void park_thread(M* m, G* g, SwitchHook hook, void* arg) noexcept {
 }
 
 void hook_yield_local(M* m, G* g, void*) {
-  g->status.store(GStatus::runnable, std::memory_order_relaxed);
   runqput(m->p.load(std::memory_order_relaxed), g, false);
 }
 
 void hook_yield_global(M*, G* g, void*) {
-  g->status.store(GStatus::runnable, std::memory_order_relaxed);
   GList list;
   list.push_back(g);
   globrunqput(list);
@@ -143,12 +146,14 @@ void after_switch(M* m) noexcept {
   if (!hook) return;
   if (m->req.load(std::memory_order_relaxed) & kReqSlow) [[unlikely]]
     random_pause(m);
+  // Release: pairs with scan_begin(), which reads what the switch has saved.
+  m->hook_g->status.store(m->hook_status, std::memory_order_release);
   hook(m, m->hook_g, m->hook_arg);
 }
 
 void run_on_m(M* m, G* g) noexcept {
   adopt(m, g);
-  fiber_leave(m->g0_fiber, g->fiber, false);
+  fiber_leave(m->g0_fiber, g->stack->fiber, false);
   treadle_rt_switch(&m->g0.sp, g->sched.sp);
   fiber_arrive(m->g0_fiber);
   after_switch(m);  // g0 never moves: m is still ours
@@ -161,12 +166,12 @@ void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
   G* g = m->curg;
   g->reason.store(reason, std::memory_order_relaxed);
   g->waiting_since.store(coarse_now(), std::memory_order_relaxed);
-  g->status.store(GStatus::waiting, std::memory_order_relaxed);
   if (m->foreign) return park_thread(m, g, hook, arg);
   m->p.load(std::memory_order_relaxed)->counters.parks.add(1);
   m->hook = hook;
   m->hook_arg = arg;
   m->hook_g = g;
+  m->hook_status = GStatus::waiting;
   switch_from(m, g);
 }
 
@@ -209,6 +214,7 @@ void yield_g(YieldTo where) noexcept {
   G* g = m->curg;
   m->hook = where == YieldTo::local_queue ? &hook_yield_local : &hook_yield_global;
   m->hook_g = g;
+  m->hook_status = GStatus::runnable;
   switch_from(m, g);
 }
 
@@ -217,13 +223,13 @@ void yield_g(YieldTo where) noexcept {
 [[noreturn]] TREADLE_UNINSTRUMENTED void goexit_switch(SwitchHook free_hook) noexcept {
   M* m = getm();
   G* g = m->curg;
-  g->status.store(GStatus::dead, std::memory_order_relaxed);
   m->hook = free_hook;
   m->hook_arg = nullptr;
   m->hook_g = g;
+  m->hook_status = GStatus::dead;
   leave_g(m, g);
   const Target target = to_next(m);
-  fiber_leave(g->fiber, *target.fiber, true);
+  fiber_leave(g->stack->fiber, *target.fiber, true);
   treadle_rt_switch(&g->sched.sp, target.sp);
   __builtin_unreachable();
 }

@@ -93,12 +93,17 @@ void in_forked_child() {
 
 void start_locked(const RuntimeOptions& o) {
   check_range("max_procs", o.max_procs, 1, kMaxProcs);
-  check_range<std::size_t>("stack_size", o.stack_size, 64u << 10, 64u << 20);
+  check_range<std::size_t>("stack_size", o.stack_size, kMinStack, kMaxStack);
+  check_range<std::int64_t>("stack_trim_after (ms)", o.stack_trim_after.count(), 10, 86'400'000);
   check_range("max_threads", o.max_threads, 8, 100'000);
   const int procs = choose_procs(o.max_procs);
 
   const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  if (o.stack_size) stack_init((o.stack_size + page - 1) / page * page);
+  const std::size_t stack_size = o.stack_size ? o.stack_size : kDefaultStack;
+  stack_init((stack_size + page - 1) / page * page,
+             o.unguarded_stacks ? GuardKind::none : GuardKind::probe);
+  if (o.stack_trim_after.count() > 0)
+    sched.stack_idle = std::chrono::nanoseconds(o.stack_trim_after).count();
   if (o.max_threads) sched.max_ms = o.max_threads;
   membarrier_init();
   random_start(o.sched_seed ? o.sched_seed : seed_from_environment());

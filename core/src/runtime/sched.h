@@ -119,6 +119,12 @@ struct Sched {
   std::atomic<std::int64_t> poll_until{0};
   std::atomic<std::int64_t> last_poll{0};  // when somebody last asked what is ready
 
+  // What the template thread is to do besides; ServiceWork bits.
+  std::atomic<std::uint32_t> service{0};
+  // The template thread will look for parked goroutines with unused stacks, in a while.
+  std::atomic<bool> sweep_due{false};
+  std::int64_t stack_idle = 10'000'000'000;  // parked so long, a stack is trimmed; fixed at start
+
   // sysmon; see sysmon.cpp.
   std::atomic<std::uint32_t> sysmon_wake{0};  // futex
   std::atomic<bool> sysmon_slow{false};       // it sleeps for more than the hint's limit
@@ -202,6 +208,10 @@ void wakep() noexcept;
 // Hands this M's P to the M that `g` is bound to; then this M has none.
 void startlockedm(M* m, G* g) noexcept;
 bool spare_m_available() noexcept;
+// Has the template thread do something that a scheduling thread must not: allocate, log, take long.
+// Any thread; does nothing when it is asked for already.
+enum class ServiceWork : std::uint32_t { warn_mappings = 1, sweep_stacks = 2 };
+void service_request(ServiceWork work) noexcept;
 void start_template_thread();
 // Makes the template thread look at what it may have to do.
 void wake_template_thread() noexcept;
@@ -253,6 +263,8 @@ inline void ensure_started() {
 }
 // --- go.cpp
 G* g_alloc_foreign() noexcept;
+// A stack for a G that is to run for the first time; `p` may be null. False: there is none.
+bool g_give_stack(P* p, G* g) noexcept;
 void g_free(M* m, G* g) noexcept;
 // A dead P's spare Gs become everybody's.
 void g_give_back(P* p) noexcept;
@@ -261,6 +273,8 @@ void for_each_g(void (*visit)(G*, void*), void* arg);
 // --- fatal.cpp
 // Writes "treadle: fatal: <what>" to standard error and aborts.
 [[noreturn]] void fatal(const char* what) noexcept;
+// The same, with the goroutine it concerns.
+[[noreturn]] void fatal(const char* what, const G* g) noexcept;
 void install_fault_handlers();
 void install_signal_stack(M* m);
 void remove_signal_stack(M* m);

@@ -10,6 +10,7 @@
 #include "runtime/dispatch.h"
 #include "runtime/foreign.h"
 #include "runtime/random.h"
+#include "runtime/scan.h"
 #include "runtime/sched.h"
 
 namespace treadle::rt {
@@ -36,7 +37,6 @@ void hook_requeue(M* m, G* g, void*) {
   {
     LockGuard hold(sched.lock);
     p = find_p_locked(m->p.load(std::memory_order_relaxed));
-    g->status.store(GStatus::runnable, std::memory_order_relaxed);
     if (!p) {
       sched.runq.push_back(g);
       sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
@@ -55,13 +55,15 @@ void wait_bound(M* m, G* g) noexcept {
   P* p = std::exchange(m->nextp, nullptr);
   g->bound_m = nullptr;
   g->status.store(GStatus::running, std::memory_order_relaxed);
+  wait_for_scan(g);  // an inspector on its way must not take what is saved from here on for ours
   acquirep(m, p);
   begin_slice(m, p, false);
 }
 
 void push_bound_locked(M* m, G* g) noexcept {
   g->bound_m = m;
-  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  g->sched.sp = nullptr;  // its registers are not saved: not to be inspected
+  g->status.store(GStatus::runnable, std::memory_order_release);  // pairs with scan_begin()
   m->p.store(nullptr, std::memory_order_relaxed);
   // In front: a whole thread waits with it, and whatever locks that thread holds. But every fourth
   // one at the back, or goroutines that never park would keep all others from ever being next.
@@ -79,6 +81,7 @@ M* reacquire(M* m, bool parking) noexcept {
     // Not by way of next_local(), which would look into a P that is not ours any more.
     m->hook = &hook_requeue;
     m->hook_g = g;
+    m->hook_status = GStatus::runnable;
     switch_to_g0(m, g);
     return getm();
   }
@@ -139,6 +142,7 @@ bool membarrier_init() noexcept {
   const bool ok = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 &&
                   membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
   have_membarrier.store(ok, std::memory_order_relaxed);
+  scan_fence.store(!ok, std::memory_order_relaxed);
   return ok;
 }
 

@@ -31,6 +31,7 @@ constexpr std::int64_t kMaxSleep = 10'000 * kMicrosecond;
 constexpr std::int64_t kWakeSleep = 1'000 * kMicrosecond;  // after a deep sleep
 constexpr int kQuickRounds = 50;  // rounds at kMinSleep without a find before they grow longer
 constexpr int kDeepRounds = 5;    // rounds at kMaxSleep with every P idle before the deep sleep
+constexpr std::uint64_t kSweepFrom = 256;  // stacks, from which on idle ones are trimmed
 
 // Updates sysmon's view of `p`; true when its goroutine has held it for too long.
 bool overdue(P* p, M* m, std::int64_t now, bool* hinted) noexcept {
@@ -113,6 +114,7 @@ class Sysmon {
       nap();
       const std::int64_t now = nanotime();
       poll_network(now);
+      request_sweep();
       if (retake(now)) {
         quiet_ = 0;
         sleep_ = kMinSleep;
@@ -123,6 +125,13 @@ class Sysmon {
   }
 
  private:
+  // Stacks that few goroutines have are not worth a wake-up.
+  static void request_sweep() noexcept {
+    if (sched.sweep_due.load(std::memory_order_relaxed) || stacks_made() < kSweepFrom) return;
+    sched.sweep_due.store(true, std::memory_order_relaxed);
+    service_request(ServiceWork::sweep_stacks);
+  }
+
   void nap() noexcept {
     const std::uint32_t seen = sched.sysmon_wake.load(std::memory_order_acquire);
     if (deep_sleep_due()) {
