@@ -52,8 +52,13 @@ G* g_shared_locked() noexcept {
 
 // A G without a stack. Null: out of memory.
 G* g_get(P* p) noexcept {
-  if (p)
-    if (G* g = p->gfree.pop_front()) return g;
+  if (p) {
+    if (G* g = p->gfree.pop_front()) {
+      // The next one has perhaps not been touched for long.
+      __builtin_prefetch(p->gfree.front());
+      return g;
+    }
+  }
   LockGuard hold(pool.lock);
   G* first = g_shared_locked();
   for (std::uint32_t i = 1; first && p && i < kRefill; ++i)
@@ -172,7 +177,7 @@ NewGoroutine new_goroutine(std::size_t stack_size, StackWhen when) {
     g_keep(p, g);
     return {};
   }
-  return {g, g->small_closure};
+  return {g, g->closure};
 }
 
 void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_location& site) noexcept {
@@ -181,7 +186,6 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
   P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
   G* g = static_cast<G*>(n.g);
   g->entry = entry_fn;
-  g->closure = n.closure;
   g->site.store(site, std::memory_order_relaxed);
   g->depth = 1;
   g->id.store(next_id(p), std::memory_order_relaxed);

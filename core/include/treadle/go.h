@@ -43,7 +43,7 @@ void goroutine_entry(void* closure) {
 }
 
 // Closures larger than this go to the heap; smaller ones live in the G.
-inline constexpr std::size_t kMaxInlineClosure = 64;
+inline constexpr std::size_t kMaxInlineClosure = 104;
 
 }  // namespace detail
 
@@ -57,7 +57,7 @@ template <class F>
   requires std::invocable<std::decay_t<F>&>
 void go(F&& f, std::source_location site = std::source_location::current()) {
   using Fn = std::decay_t<F>;
-  if constexpr (sizeof(Fn) <= detail::kMaxInlineClosure && alignof(Fn) <= 16) {
+  if constexpr (sizeof(Fn) <= detail::kMaxInlineClosure && alignof(Fn) <= 8) {
     const detail::NewGoroutine n = detail::new_goroutine(0, detail::StackWhen::first_run);
     try {
       ::new (n.closure) Fn(std::forward<F>(f));

@@ -57,30 +57,33 @@ enum class WaitReason : std::uint8_t {
 };
 const char* wait_reason_text(WaitReason r) noexcept;
 
-struct alignas(64) G {
-  Gobuf sched;                                       // valid while not running and with a stack
-  Stack* stack = nullptr;                            // from the first instruction to the last
-  std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
-  std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
-  bool eh_saved = false;                             // `eh` holds something
-  StackClass stack_class = 0;
-  bool foreign = false;                // stands for a plain thread: no stack of its own
-  std::atomic<std::uint32_t> scan{0};  // held by an inspector; see scan.h
-  std::uint32_t depth = 1;             // guard depth while not running
-  G* link = nullptr;                   // next in the one list that owns this G
+// Laid out by who touches what: the first line is all that a switch, a wait and a wake-up need, the
+// second what starting a goroutine adds.
+struct alignas(128) G {
+  Gobuf sched;                 // valid while not running and with a stack
+  Stack* stack = nullptr;      // from the first instruction to the last
+  G* link = nullptr;           // next in the one list that owns this G
+  std::atomic<M*> m{nullptr};  // where it runs; stored by that M, read by dumps
   // The only M that may run it, or null. Set by the G itself before it is queued; whoever dequeues
   // it hands the P to that M.
   M* bound_m = nullptr;
-  std::atomic<M*> m{nullptr};       // where it runs; stored by that M, read by dumps
+  std::atomic<std::int64_t> waiting_since{0};        // coarse clock, for dumps and the sweep
+  std::atomic<std::uint32_t> scan{0};                // held by an inspector; see scan.h
+  std::uint32_t depth = 1;                           // guard depth while not running
+  std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
+  std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
+  bool eh_saved = false;                             // `eh` holds something
+  bool foreign = false;                              // stands for a plain thread: has no stack
+  StackClass stack_class = 0;
+
+  alignas(64) detail::EntryFn entry = nullptr;
+  std::atomic<std::uint64_t> id{0};          // set on starting it; atomic for dumps
+  std::atomic<std::source_location> site{};  // where `go` was called; atomic for dumps
+  alignas(8) std::byte closure[detail::kMaxInlineClosure];
+
   ContextState* context = nullptr;  // the current Context, borrowed from a ContextScope
-  detail::EntryFn entry = nullptr;
-  void* closure = nullptr;
   EhGlobals eh;
-  std::atomic<std::uint64_t> id{0};            // set on starting it; atomic for dumps
-  std::atomic<std::int64_t> waiting_since{0};  // coarse clock, for dumps
-  std::atomic<std::source_location> site{};    // where `go` was called; atomic for dumps
-  std::int64_t trimmed_wait = 0;  // the wait whose unused stack was given back; sweep's
-  alignas(16) std::byte small_closure[detail::kMaxInlineClosure];
+  std::int64_t trimmed_wait = 0;  // the wait whose unused stack was given back; the sweep's
 };
 
 // A list of Gs through their link, in order.
@@ -88,6 +91,7 @@ class GList {
  public:
   bool empty() const noexcept { return head_ == nullptr; }
   std::uint32_t size() const noexcept { return size_; }
+  G* front() const noexcept { return head_; }
   void push_back(G* g) noexcept {
     g->link = nullptr;
     (tail_ ? tail_->link : head_) = g;
