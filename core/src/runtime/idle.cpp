@@ -213,13 +213,12 @@ void wait_for_request(std::int64_t until) {
 }
 
 void* template_main(void*) {
-  std::int64_t look_again = kNever;
   for (;;) {
     while (make_spare()) {
     }
     do_service();
     const std::int64_t in = check_deadlock();
-    look_again = in < 0 ? kNever : nanotime() + in;
+    const std::int64_t look_again = in < 0 ? kNever : nanotime() + in;
     wait_for_request(std::min(look_again, next_sweep));
   }
 }
