@@ -228,7 +228,7 @@ void* template_main(void*) {
 void service_request(ServiceWork work) noexcept {
   const auto bit = static_cast<std::uint32_t>(work);
   // Release: what the request is about was written before.
-  if ((sched.service.fetch_or(bit, std::memory_order_release) & bit) == 0) ask_for_thread();
+  if ((sched.service.fetch_or(bit, std::memory_order_release) & bit) == 0) wake_template_thread();
 }
 
 // Faults stay with the thread that makes them, and profilers may have SIGPROF.
