@@ -209,8 +209,25 @@ void switch_to_g0(M* m, G* g) noexcept {
   switch_to(g, to_g0(m));
 }
 
+namespace {
+// Whether a yield would only lead over g0 back to who yields: nobody else stands in the local
+// queue, and it is not the turn of the global one, of the timers or of a stop.
+bool alone(P* p) noexcept {
+  return p->runnext.load(std::memory_order_relaxed) == nullptr && p->runq.empty() &&
+         p->timers.next_when() == kNever && !global_queue_turn(p) &&
+         !sched.stop_wanted.load(std::memory_order_relaxed) && !sched.random;
+}
+}  // namespace
+
 void yield_g(YieldTo where) noexcept {
   M* m = getm();
+  if (where == YieldTo::local_queue) {
+    P* p = m->p.load(std::memory_order_relaxed);
+    if (alone(p)) {
+      begin_slice(m, p, false);
+      return;
+    }
+  }
   G* g = m->curg;
   m->hook = where == YieldTo::local_queue ? &hook_yield_local : &hook_yield_global;
   m->hook_g = g;
