@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/dispatch.h"
+#include "runtime/extra.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -152,6 +153,7 @@ extern "C" TREADLE_UNINSTRUMENTED void treadle_rt_goroutine_main() {
   }
   leave();
   g->entry(g->closure);
+  end_extra(g);
   enter_as(false);  // the closure is gone; nothing is moved any more
   goexit_switch(&hook_free);
 }
@@ -163,6 +165,7 @@ namespace detail {
 using namespace rt;
 
 NewGoroutine new_goroutine(std::size_t stack_size, StackWhen when) {
+  check_stack_size(stack_size);
   ensure_started();
   Entry entry;
   M* m = entry.m();
@@ -180,6 +183,10 @@ NewGoroutine new_goroutine(std::size_t stack_size, StackWhen when) {
   return {g, g->closure};
 }
 
+void set_options(NewGoroutine n, GoOptions&& options) {
+  set_goroutine_options(static_cast<G*>(n.g), std::move(options));
+}
+
 void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_location& site) noexcept {
   Entry entry;
   M* m = entry.m();
@@ -189,6 +196,7 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
   g->site.store(site, std::memory_order_relaxed);
   g->depth = 1;
   g->id.store(next_id(p), std::memory_order_relaxed);
+  inherit_extra(m->curg, g);
   g->status.store(GStatus::runnable, std::memory_order_release);  // pairs with scan_begin()
   if (p) {
     p->counters.spawned.add(1);
@@ -203,9 +211,11 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
 }
 
 void abandon_goroutine(NewGoroutine n) noexcept {
+  G* g = static_cast<G*>(n.g);
+  end_extra(g);
   Entry entry;
   M* m = entry.m();
-  g_keep(m->foreign ? nullptr : m->p.load(std::memory_order_relaxed), static_cast<G*>(n.g));
+  g_keep(m->foreign ? nullptr : m->p.load(std::memory_order_relaxed), g);
 }
 
 }  // namespace detail

@@ -1,6 +1,9 @@
 // Goroutines.
 //
 //   treadle::go([jobs] { jobs.send(42); });   // handles are cheap to copy
+//   treadle::go([] { accept_loop(); }, {.name = "acceptor"});
+//
+// One whose result somebody waits for is started by spawn(): see task.h.
 #pragma once
 
 #include <concepts>
@@ -9,10 +12,26 @@
 #include <memory>
 #include <new>
 #include <source_location>
+#include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace treadle {
+
+// Keys and values that mark a goroutine and those it starts: see labels.h.
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
+// What can be chosen for one goroutine. Everything has a default.
+struct GoOptions {
+  // Shown in dumps beside the id. It is not inherited.
+  std::string name{};
+  // Added to those inherited from the goroutine that starts this one.
+  Labels labels{};
+  // Bytes of address space for its stack, 64 KiB to 64 MiB, rounded up to whole pages; anything
+  // else panics with the value. 0: RuntimeOptions::stack_size.
+  std::size_t stack_size = 0;
+};
 
 namespace detail {
 
@@ -26,8 +45,10 @@ using EntryFn = void (*)(void* closure);
 // few; or at once, where the lack of one must be known. Then `g` is null.
 enum class StackWhen : bool { first_run, now };
 
-// `stack_size`: 0 for the default.
+// `stack_size`: 0 for the default; anything else out of range panics.
 NewGoroutine new_goroutine(std::size_t stack_size, StackWhen when);
+// Between the two calls around it. May throw; the goroutine is then to be abandoned.
+void set_options(NewGoroutine n, GoOptions&& options);
 void start_goroutine(NewGoroutine n, EntryFn entry, const std::source_location& site) noexcept;
 void abandon_goroutine(NewGoroutine n) noexcept;
 
@@ -45,6 +66,28 @@ void goroutine_entry(void* closure) {
 // Closures larger than this go to the heap; smaller ones live in the G.
 inline constexpr std::size_t kMaxInlineClosure = 104;
 
+// False: out of memory, which only StackWhen::now returns from.
+template <class F>
+bool start(F&& f, GoOptions* options, StackWhen when, const std::source_location& site) {
+  using Fn = std::decay_t<F>;
+  if constexpr (sizeof(Fn) <= kMaxInlineClosure && alignof(Fn) <= 8) {
+    const NewGoroutine n = new_goroutine(options ? options->stack_size : 0, when);
+    if (!n.g) return false;
+    try {
+      if (options) set_options(n, std::move(*options));
+      ::new (n.closure) Fn(std::forward<F>(f));
+    } catch (...) {
+      abandon_goroutine(n);
+      throw;
+    }
+    start_goroutine(n, &goroutine_entry<Fn>, site);
+    return true;
+  } else {
+    return start([boxed = std::make_unique<Fn>(std::forward<F>(f))] { (*boxed)(); }, options, when,
+                 site);
+  }
+}
+
 }  // namespace detail
 
 // Starts a goroutine that calls `f` and returns at once. `f` is copied or moved into the new
@@ -56,19 +99,12 @@ inline constexpr std::size_t kMaxInlineClosure = 104;
 template <class F>
   requires std::invocable<std::decay_t<F>&>
 void go(F&& f, std::source_location site = std::source_location::current()) {
-  using Fn = std::decay_t<F>;
-  if constexpr (sizeof(Fn) <= detail::kMaxInlineClosure && alignof(Fn) <= 8) {
-    const detail::NewGoroutine n = detail::new_goroutine(0, detail::StackWhen::first_run);
-    try {
-      ::new (n.closure) Fn(std::forward<F>(f));
-    } catch (...) {
-      detail::abandon_goroutine(n);
-      throw;
-    }
-    detail::start_goroutine(n, &detail::goroutine_entry<Fn>, site);
-  } else {
-    go([boxed = std::make_unique<Fn>(std::forward<F>(f))] { (*boxed)(); }, site);
-  }
+  detail::start(std::forward<F>(f), nullptr, detail::StackWhen::first_run, site);
+}
+template <class F>
+  requires std::invocable<std::decay_t<F>&>
+void go(F&& f, GoOptions options, std::source_location site = std::source_location::current()) {
+  detail::start(std::forward<F>(f), &options, detail::StackWhen::first_run, site);
 }
 
 // Lets other goroutines run; the caller goes to the end of its P's queue.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <new>
 
+#include "runtime/extra.h"
 #include "runtime/sched.h"
 
 namespace treadle::rt {
@@ -21,6 +22,7 @@ struct Release {
   M* m = nullptr;
   ~Release() {
     if (!m) return;
+    end_extra(m->curg);
     setm(&foreign_sentinel);
     LockGuard hold(pool.lock);
     m->link = pool.free;

@@ -16,6 +16,7 @@ namespace treadle::rt {
 
 struct M;
 struct ContextState;
+struct GExtra;
 
 enum class GStatus : std::uint8_t {
   idle,      // on a free list, or being prepared; owned by whoever holds it
@@ -79,6 +80,9 @@ struct alignas(128) G {
   alignas(64) detail::EntryFn entry = nullptr;
   std::atomic<std::uint64_t> id{0};          // set on starting it; atomic for dumps
   std::atomic<std::source_location> site{};  // where `go` was called; atomic for dumps
+  std::atomic<std::uint64_t> parent{0};      // id of the goroutine that started it; for dumps
+  // Name, labels, locals: see extra.h. Made on first use by whoever owns the G, then kept with it.
+  std::atomic<GExtra*> extra{nullptr};
   alignas(8) std::byte closure[detail::kMaxInlineClosure];
 
   ContextState* context = nullptr;  // the current Context, borrowed from a ContextScope
