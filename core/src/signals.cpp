@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <treadle/detail/poll_desc.h>
+#include <treadle/go.h>
 
 #include "runtime/sched.h"
 
@@ -51,8 +52,10 @@ struct SignalSet::Impl {
     int signal;
     struct sigaction previous;
   };
-  std::vector<Taken> taken;
+  std::vector<Taken> taken;  // under registry, as ended
+  bool ended = false;
   detail::Pollable event;
+  std::atomic<bool> has_channel{false};
 
   void restore() noexcept {
     std::lock_guard hold(registry);
@@ -62,6 +65,7 @@ struct SignalSet::Impl {
     }
     rt::sched.outside_wakers.fetch_sub(static_cast<int>(taken.size()), std::memory_order_relaxed);
     taken.clear();
+    ended = true;
   }
 
   void take(int s) {
@@ -84,10 +88,39 @@ struct SignalSet::Impl {
     taken.push_back({s, previous});
     rt::sched.outside_wakers.fetch_add(1, std::memory_order_relaxed);  // never a deadlock
   }
+
+  // A signal that has come; 0 when none has. Never parks.
+  Result<int> look() {
+    const detail::Pollable::Use use(event);  // the set may be destroyed beside its channel's server
+    if (!use.ok()) return fail(Errc::closed);
+    std::lock_guard hold(registry);
+    if (ended) return fail(Errc::closed);  // what is pending now is another set's
+    std::uint64_t drain;
+    [[maybe_unused]] const auto n = ::read(event.fd(), &drain, sizeof drain);
+    for (const Taken& t : taken) {
+      auto& flag = pending[static_cast<std::size_t>(t.signal)];
+      if (flag.exchange(false, std::memory_order_seq_cst)) {
+        // Others may be pending too: leave a mark, so that the next wait looks again.
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto w = ::write(event.fd(), &one, sizeof one);
+        return t.signal;
+      }
+    }
+    return 0;
+  }
+
+  Result<int> wait() {
+    for (;;) {
+      if (auto r = event.prepare(detail::PollMode::read); !r) return fail(r.error());
+      const Result<int> came = look();
+      if (!came || *came != 0) return came;
+      if (auto r = event.wait(detail::PollMode::read); !r) return fail(r.error());
+    }
+  }
 };
 
-SignalSet::SignalSet(std::initializer_list<int> signals) : impl_(nullptr) {
-  auto impl = std::make_unique<Impl>();
+SignalSet::SignalSet(std::initializer_list<int> signals) {
+  auto impl = std::make_shared<Impl>();
   const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (fd < 0) throw std::system_error(errno, std::system_category(), "treadle::SignalSet: eventfd");
   auto event = detail::Pollable::open(fd);
@@ -99,7 +132,7 @@ SignalSet::SignalSet(std::initializer_list<int> signals) : impl_(nullptr) {
     impl->restore();
     throw;
   }
-  impl_ = impl.release();
+  impl_ = std::move(impl);
 }
 
 SignalSet::~SignalSet() {
@@ -107,25 +140,25 @@ SignalSet::~SignalSet() {
   // that runs at this moment on another thread; eventfd writes to a reused number are bounded to
   // that instant and to eight bytes, so the descriptor is closed last of all.
   impl_->restore();
-  delete impl_;
+  impl_->event.close();
 }
 
 Result<int> SignalSet::wait() {
-  for (;;) {
-    if (auto r = impl_->event.prepare(detail::PollMode::read); !r) return fail(r.error());
-    std::uint64_t drain;
-    [[maybe_unused]] const auto n = ::read(impl_->event.fd(), &drain, sizeof drain);
-    for (const auto& t : impl_->taken) {
-      auto& flag = pending[static_cast<std::size_t>(t.signal)];
-      if (flag.exchange(false, std::memory_order_seq_cst)) {
-        // Others may be pending too: leave a mark, so that the next wait() looks again.
-        const std::uint64_t one = 1;
-        [[maybe_unused]] const auto w = ::write(impl_->event.fd(), &one, sizeof one);
-        return t.signal;
-      }
-    }
-    if (auto r = impl_->event.wait(detail::PollMode::read); !r) return fail(r.error());
-  }
+  if (impl_->has_channel.load(std::memory_order_relaxed))
+    throw Panic("treadle::SignalSet: wait() beside channel()");
+  return impl_->wait();
+}
+
+Chan<int> SignalSet::channel(std::size_t capacity) {
+  if (capacity == 0) throw Panic("treadle::SignalSet: a channel of capacity 0 drops every signal");
+  auto ch = make_chan<int>(capacity);
+  if (impl_->has_channel.exchange(true, std::memory_order_relaxed))
+    throw Panic("treadle::SignalSet: the set has a channel already");
+  go([impl = impl_, ch] {
+    while (auto s = impl->wait()) (void)ch.try_send(*s);
+    ch.close();
+  });
+  return ch;
 }
 
 }  // namespace treadle

@@ -11,7 +11,9 @@
 #include <treadle/chan.h>
 #include <treadle/go.h>
 #include <treadle/runtime.h>
+#include <treadle/select.h>
 #include <treadle/signals.h>
+#include <treadle/timer.h>
 
 #include "support/goroutine.h"
 
@@ -80,6 +82,77 @@ TEST(SignalsWait, WorksOnAPlainThread) {
   std::thread sender([] { send_to_process(SIGUSR1); });
   EXPECT_EQ(set.wait(), SIGUSR1);
   sender.join();
+}
+
+TEST(SignalsChannel, DeliversInASelect) {
+  test::run([] {
+    SignalSet set({SIGUSR1, SIGUSR2});
+    auto signals = set.channel(2);
+    auto other = make_chan<int>();
+    for (int i = 0; i < 20; ++i) {
+      const int s = i % 3 ? SIGUSR1 : SIGUSR2;
+      int got = 0;
+      Task waiter([&] { select(on_recv(other), on_recv(signals, [&](int v) { got = v; })); });
+      if (i % 2) waiter.wait_until_parked();
+      send_to_process(s);
+      waiter.join();
+      EXPECT_EQ(got, s);
+    }
+  });
+}
+
+TEST(SignalsChannel, GetsWhatCameBeforeItWasMade) {
+  test::run([] {
+    SignalSet set({SIGUSR1});
+    send_to_process(SIGUSR1);
+    EXPECT_EQ(set.channel().recv(), SIGUSR1);
+  });
+}
+
+// The second kind finds the channel full; nothing waits for room.
+TEST(SignalsChannel, DropsWhatFindsItFull) {
+  test::run([] {
+    SignalSet set({SIGUSR1, SIGUSR2});
+    auto signals = set.channel(1);
+    send_to_process(SIGUSR1);
+    while (signals.size() == 0) gosched();
+    send_to_process(SIGUSR2);
+    (void)sleep(5ms);  // for the server to drop it: nothing else tells
+    EXPECT_EQ(signals.recv(), SIGUSR1);
+    send_to_process(SIGUSR1);
+    EXPECT_EQ(signals.recv(), SIGUSR1);
+  });
+}
+
+TEST(SignalsChannel, IsClosedWithItsSet) {
+  test::run([] {
+    Chan<int> signals;
+    {
+      SignalSet set({SIGUSR1});
+      signals = set.channel();
+    }
+    EXPECT_FALSE(signals.recv());
+    // Another set's signals do not go astray.
+    for (int i = 0; i < 100; ++i) {
+      {
+        SignalSet gone({SIGUSR1});
+        (void)gone.channel();
+      }
+      SignalSet set({SIGUSR1});
+      send_to_process(SIGUSR1);
+      ASSERT_EQ(set.wait(), SIGUSR1);
+    }
+  });
+}
+
+TEST(SignalsChannel, MisusePanics) {
+  test::run([] {
+    SignalSet set({SIGUSR1});
+    EXPECT_THROW((void)set.channel(0), Panic);
+    (void)set.channel();
+    EXPECT_THROW((void)set.channel(), Panic);
+    EXPECT_THROW((void)set.wait(), Panic);
+  });
 }
 
 std::atomic<int> handled{0};

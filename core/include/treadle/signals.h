@@ -1,8 +1,11 @@
 // Signals as values.
 #pragma once
 
+#include <cstddef>
 #include <initializer_list>
+#include <memory>
 
+#include <treadle/chan.h>
 #include <treadle/context.h>
 
 namespace treadle {
@@ -12,6 +15,13 @@ namespace treadle {
 //
 //   treadle::SignalSet stop({SIGINT, SIGTERM});
 //   int which = *stop.wait();
+//
+// Or, beside other things to wait for:
+//
+//   auto signals = stop.channel();
+//   treadle::select(treadle::on_recv(signals, [&](int which) { ... }), ...);
+//
+// While a set has a signal, the runtime never reports a deadlock.
 class SignalSet {
  public:
   explicit SignalSet(std::initializer_list<int> signals);
@@ -20,12 +30,19 @@ class SignalSet {
   SignalSet& operator=(const SignalSet&) = delete;
 
   // The next signal that came; several of one kind may be merged. Honours the current Context.
-  // Parks the calling G; on a plain thread it blocks that thread. One waiter at a time.
+  // Parks the calling G; on a plain thread it blocks that thread. One waiter at a time; panics when
+  // the set has a channel.
   Result<int> wait();
+
+  // A channel that gets the signals from now on, and what has come since construction. Nothing ever
+  // waits for it: a signal that finds it full is dropped, so give it room for as many as must not
+  // be missed; several of one kind may be merged before. It is closed once the set is destroyed.
+  // Never parks; any thread. Panics when the set has one already, or for a capacity of 0.
+  Chan<int> channel(std::size_t capacity = 1);
 
  private:
   struct Impl;
-  Impl* impl_;
+  std::shared_ptr<Impl> impl_;  // shared with the goroutine that serves the channel
 };
 
 }  // namespace treadle
