@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -340,6 +341,147 @@ TEST(ChanPipeline, PrimeSieveFindsPrimes) {
     }
     ASSERT_EQ(primes.size(), 109u);
     EXPECT_EQ(primes.back(), 599);
+  });
+}
+
+// A daisy chain: each link takes its turn, then the element that is meant for it.
+TEST(ChanPipeline, ChainedReceiversGetTheElementsInOrder) {
+  test::run([] {
+    auto elements = make_chan<int>();
+    auto start = make_chan<int>();
+    auto turn = start;
+    for (int i = 0; i < 10; ++i) {
+      auto next = make_chan<int>();
+      go([elements, turn, next, i] {
+        (void)turn.recv();
+        EXPECT_EQ(elements.recv(), i);
+        next.send(1);
+      });
+      turn = next;
+    }
+    start.send(0);
+    for (int i = 0; i < 10; ++i) elements.send(i);
+    EXPECT_EQ(turn.recv(), 1);
+  });
+}
+
+TEST(ChanPipeline, OneValuePassesThroughThousandsOfGoroutines) {
+  test::run([] {
+    constexpr int kLinks = 5000;
+    const auto leftmost = make_chan<int>();
+    auto left = leftmost;
+    for (int i = 0; i < kLinks; ++i) {
+      auto right = make_chan<int>();
+      go([left, right] { left.send(*right.recv() + 1); });
+      left = right;
+    }
+    go([left] { left.send(0); });
+    EXPECT_EQ(leftmost.recv(), kLinks);
+  });
+}
+
+TEST(ChanPipeline, ManyWorkersPassEverythingOnOnce) {
+  test::run([] {
+    constexpr int kWorkers = 23, kItems = 20'000;
+    constexpr std::array kValues = {2, 3, 7, 11, 13, 17, 19, 23, 27, 31};
+    auto in = make_chan<int>(3 * kWorkers), out = make_chan<int>(3 * kWorkers);
+    WaitGroup workers;
+    for (std::size_t w = 0; w < kWorkers; ++w) {
+      workers.add(1);
+      go([&, w] {
+        for (int v : in) {
+          if (kValues[w % kValues.size()] == v) gosched();  // upsets the order
+          out.send(v);
+        }
+        workers.done();
+      });
+    }
+    int expected = 0;
+    Task feeder([&] {
+      for (std::size_t i = 0; i < kItems; ++i) {
+        expected += kValues[i % kValues.size()];
+        in.send(kValues[i % kValues.size()]);
+      }
+      in.close();
+      workers.wait();
+      out.close();
+    });
+    int count = 0, sum = 0;
+    for (int v : out) {
+      ++count;
+      sum += v;
+    }
+    feeder.join();
+    EXPECT_EQ(count, kItems);
+    EXPECT_EQ(sum, expected);
+  });
+}
+
+TEST(ChanPipeline, ChannelsTravelThroughChannels) {
+  test::run([] {
+    auto requests = make_chan<Chan<int>>(1);
+    Task server([&] {
+      for (const auto& reply : requests) reply.send(2);
+    });
+    for (int i = 0; i < 100; ++i) {
+      auto reply = make_chan<int>(i % 2);
+      requests.send(reply);
+      EXPECT_EQ(reply.recv(), 2);
+    }
+    requests.close();
+  });
+}
+
+// Many goroutines on few channels, one element each at a time.
+TEST(ChanPipeline, ACrowdOnOneBufferAsASemaphore) {
+  test::run([] {
+    auto semaphore = make_chan<int>(4);
+    std::atomic<int> inside{0}, most{0};
+    WaitGroup all;
+    for (int i = 0; i < 500; ++i) {
+      all.add(1);
+      go([&] {
+        semaphore.send(0);
+        const int now = ++inside;
+        int seen = most;
+        while (now > seen && !most.compare_exchange_weak(seen, now)) {
+        }
+        gosched();
+        --inside;
+        (void)semaphore.recv();
+        all.done();
+      });
+    }
+    all.wait();
+    EXPECT_LE(most, 4);
+    EXPECT_EQ(semaphore.size(), 0u);
+  });
+}
+
+// A non-blocking attempt sees what has happened before it: the element, or the end.
+TEST(ChanTry, RecvRacingWithCloseFindsTheElement) {
+  test::run([] {
+    for (int i = 0; i < 2000; ++i) {
+      auto ch = make_chan<int>(1);
+      ch.send(1);
+      Task looking([&] { EXPECT_TRUE(ch.try_recv()); });
+      ch.close();
+    }
+  });
+}
+
+TEST(ChanTry, PollingSendersAndReceiversMeet) {
+  test::run([] {
+    for (std::size_t capacity : {0u, 1u}) {
+      auto ch = make_chan<std::string>(capacity);
+      Task receiver([&] { EXPECT_EQ(ch.recv(), "hello"); });
+      while (!ch.try_send("hello")) gosched();
+      receiver.join();
+      Task sender([&] { ch.send("hello again"); });
+      std::optional<std::string> got;
+      while (!(got = ch.try_recv())) gosched();
+      EXPECT_EQ(got, "hello again");
+    }
   });
 }
 

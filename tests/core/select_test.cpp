@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include <array>
@@ -507,6 +508,43 @@ TEST(SelectThread, PlainThreadsSelectToo) {
   thread.join();
   EXPECT_EQ(sum, 5050);
   EXPECT_EQ(select(on_recv(ch, kNever), on_timeout(1ms)), 1u);
+}
+
+// Each of many goroutines leaves the middle of one channel's long queue, again and again.
+TEST(SelectQueue, ManySelectsLeaveInLinearTime) {
+  test::run([] {
+    constexpr int kWaiters = 5000, kRounds = 5;
+    auto shared = make_chan<int>();
+    std::vector<Chan<int>> own(kWaiters);
+    for (auto& ch : own) {
+      ch = make_chan<int>();
+      go([shared, ch] {
+        for (int i = 0; i < kRounds; ++i) EXPECT_EQ(select(on_recv(shared), on_recv(ch)), 1u);
+      });
+    }
+    for (int i = 0; i < kRounds; ++i)
+      for (auto& ch : own) ch.send(1);
+    EXPECT_FALSE(shared.try_send(1));
+  });
+}
+
+TEST(SelectMemory, AllocatesNothing) {
+  test::run([] {
+    auto ch = make_chan<int>(), idle = make_chan<int>();
+    auto [ctx, cancel] = with_cancel(background());
+    const auto rounds = [&, ctx = ctx](int n) {
+      Task sender([&] {
+        for (int i = 0; i < n; ++i) select(on_send(ch, i), on_recv(idle), on_timeout(1h));
+      });
+      for (int i = 0; i < n; ++i)
+        select(on_recv(ch), on_recv(idle), on_done(ctx), on_timeout(1h),
+               on_deadline(Deadline::after(1h)));
+    };
+    rounds(100);
+    const std::size_t before = ::mallinfo2().uordblks;
+    rounds(20'000);
+    EXPECT_LE(::mallinfo2().uordblks, before + 100'000);  // less than a word for each
+  });
 }
 
 // As Go tests it: two channels that are always ready share evenly, whatever else stands beside.
