@@ -42,7 +42,7 @@ class SelectRaceWindow : public ::testing::Test {
  protected:
   template <class Select>
   void start(Select body) {
-    ctx_.context.state()->lock.lock();
+    ctx_.context.state()->source->lock.lock();
     go([this, body] {
       taken_ = static_cast<int>(body(ctx_.context));
       done_.close();
@@ -51,7 +51,7 @@ class SelectRaceWindow : public ::testing::Test {
   static void wait_until_queued(const Chan<int>& ch) {
     while (ch.state()->receivers.empty() && ch.state()->senders.empty()) std::this_thread::yield();
   }
-  void let_go() { ctx_.context.state()->lock.unlock(); }
+  void let_go() { ctx_.context.state()->source->lock.unlock(); }
   int result() {
     (void)done_.recv();
     test::expect_goroutines(before_);
@@ -153,8 +153,8 @@ TEST_F(SelectRaceWindow, ALostCaseServesNobody) {
   wait_until_queued(a);
   let_go();
   for (bool registered = false; !registered; std::this_thread::yield()) {
-    rt::LockGuard hold(ctx_.context.state()->lock);
-    registered = ctx_.context.state()->nodes != nullptr;
+    rt::LockGuard hold(ctx_.context.state()->source->lock);
+    registered = ctx_.context.state()->source->nodes != nullptr;
   }
   rt::Hchan* c = a.state();
   c->lock.lock();
