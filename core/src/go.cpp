@@ -154,7 +154,8 @@ extern "C" TREADLE_UNINSTRUMENTED void treadle_rt_goroutine_main() {
   leave();
   g->entry(g->closure);
   end_extra(g);
-  enter_as(false);  // the closure is gone; nothing is moved any more
+  M* m = enter_as(false);  // the closure is gone; nothing is moved any more
+  m->locked_ended = m->locked_g != nullptr;
   goexit_switch(&hook_free);
 }
 

@@ -50,6 +50,11 @@ struct alignas(128) M {
   bool spinning = false;  // counted in sched.spinning; this thread only
   bool foreign = false;   // a plain thread's: never holds a P, curg stands for it
 
+  // lock_os_thread(): the one G this M may run; see os_thread.cpp. This thread only.
+  G* locked_g = nullptr;
+  std::uint32_t os_locks = 0;  // nesting
+  bool locked_ended = false;   // locked_g has ended: so does the thread
+
   Note note;           // sleeps in stopm(); woken by whoever gives it nextp
   P* nextp = nullptr;  // handed over with the note's wake-up
   M* link = nullptr;   // idle list; under sched.lock

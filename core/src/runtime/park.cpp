@@ -80,6 +80,8 @@ void prefetch_followers([[maybe_unused]] const P* p) noexcept {
 }
 
 Target to_next(M* m) noexcept {
+  if (m->locked_g) [[unlikely]]
+    return to_g0(m);
   bool inherit = false;
   P* p = m->p.load(std::memory_order_relaxed);
   G* next = next_local(m, p, &inherit);

@@ -296,6 +296,10 @@ void runqput_slow(P* p, G* g) noexcept {
 
 void schedule(M* m) {
   for (;;) {
+    if (m->locked_g) [[unlikely]] {
+      if (!run_locked(m)) return;
+      continue;
+    }
     bool inherit = false;
     G* g = find_runnable(m, &inherit);
     if (!g) return;

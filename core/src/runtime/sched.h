@@ -103,6 +103,7 @@ struct Sched {
   // Ms that sleep until the goroutine they are locked to is ready. Whoever makes an M sleep so
   // counts it, and calls suspect_deadlock() once it is counted.
   std::int32_t locked_ms = 0;
+  std::int32_t os_locked = 0;  // Ms that a goroutine is locked to; each is one of `ms`
   std::uint64_t ps_taken = 0;  // how often a P left the idle list: whether anything ran meanwhile
   std::int32_t max_ms = 10000;
   int next_m_id = 1;
@@ -218,6 +219,11 @@ void wake_template_thread() noexcept;
 // Blocks in the calling thread what is meant for the process as a whole. All Ms do: the template
 // thread receives it.
 void block_async_signals(sigset_t* previous) noexcept;
+
+// --- os_thread.cpp
+// The M's locked goroutine has parked, yielded or ended: hands the P on, waits for the goroutine's
+// turn and runs it. False: it has ended, and the M is to end.
+bool run_locked(M* m) noexcept;
 
 // --- sysmon.cpp
 void start_sysmon();

@@ -53,7 +53,7 @@ void hook_requeue(M* m, G* g, void*) {
 void wait_bound(M* m, G* g) noexcept {
   m->note.sleep();
   P* p = std::exchange(m->nextp, nullptr);
-  g->bound_m = nullptr;
+  g->bound_m = m->locked_g ? m : nullptr;
   g->status.store(GStatus::running, std::memory_order_relaxed);
   wait_for_scan(g);  // an inspector on its way must not take what is saved from here on for ours
   acquirep(m, p);
