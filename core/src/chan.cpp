@@ -235,6 +235,7 @@ void chan_retain(Hchan* c) noexcept {
 
 void chan_release(Hchan* c) noexcept {
   if (!c || c->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (c->feeder) c->feeder->gone(c->feeder);
   // Nobody else has a handle, so nobody waits; the elements' destructors run outside the runtime.
   for (std::size_t n = c->count.load(std::memory_order_relaxed); n > 0; --n) {
     c->ops->destroy(c->buffer + c->recv_at);
@@ -311,10 +312,10 @@ void chan_close(Hchan* c) {
 }
 
 std::size_t chan_size(const Hchan* c) noexcept {
-  return c ? c->count.load(std::memory_order_relaxed) : 0;
+  return c && !c->feeder ? c->count.load(std::memory_order_relaxed) : 0;
 }
 
-std::size_t chan_capacity(const Hchan* c) noexcept { return c ? c->capacity : 0; }
+std::size_t chan_capacity(const Hchan* c) noexcept { return c && !c->feeder ? c->capacity : 0; }
 
 }  // namespace detail
 

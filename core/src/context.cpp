@@ -70,6 +70,7 @@ CancelableContext derive(const Context& parent, Deadline deadline, bool own,
     c->timer.arg = c;
     rt::timer_arm(c->timer, deadline.at().time_since_epoch().count());
   }
+  c->in_list = above != nullptr;
   if (above && !above->link(*c))
     rt::context_cancel(c, static_cast<Errc>(above->error.load(std::memory_order_acquire)),
                        above->cause);

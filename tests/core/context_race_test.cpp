@@ -1,6 +1,7 @@
 // Contexts ended, derived and let go of from everywhere at once.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <random>
@@ -11,6 +12,7 @@
 #include <treadle/go.h>
 #include <treadle/wait_group.h>
 
+#include "runtime/context_state.h"
 #include "support/goroutine.h"
 #include "support/instructions.h"
 
@@ -139,6 +141,29 @@ TEST(ContextRace, DeadlinesPassWhileHandlesGo) {
     }
     (void)sleep(1ms);
   });
+}
+
+int children_of(const Context& ctx) {
+  int n = 0;
+  for (auto* node = static_cast<rt::CancelState*>(ctx.state())->nodes; node; node = node->next) ++n;
+  return n;
+}
+
+// A parent that lives on keeps neither those that were cancelled nor those that were let go.
+TEST(ContextRaceChildren, LeaveTheirParentWhenTheyEnd) {
+  const auto parent = with_cancel(background());
+  EXPECT_EQ(children_of(parent.context), 0);
+  std::vector<CancelableContext> kept;
+  for (int i = 0; i < 10; ++i) {
+    kept.push_back(i % 2 ? with_cancel(parent.context) : with_timeout(parent.context, 1h));
+    EXPECT_EQ(children_of(parent.context), 1);
+    if (i % 3 == 0) kept.back() = with_cancel(background());  // let go
+    kept.back().cancel();
+    EXPECT_EQ(children_of(parent.context), 0);
+  }
+  const auto timed = with_timeout(parent.context, 1us);
+  timed.context.wait();
+  while (children_of(parent.context) != 0) std::this_thread::yield();
 }
 
 // What a request pays for a context that nobody needs.

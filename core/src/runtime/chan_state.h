@@ -63,6 +63,12 @@ class SudogQueue {
   Sudog* tail_ = nullptr;
 };
 
+// What sends on a channel from inside the runtime, a timer. It is told when the last handle has
+// gone, while the channel is still whole.
+struct ChanFeeder {
+  void (*gone)(ChanFeeder* self) noexcept = nullptr;
+};
+
 struct Hchan {
   Hchan(std::size_t elements, const detail::ElementOps& how) noexcept
       : ops(&how), capacity(elements), bytes(elements * how.size) {}
@@ -73,6 +79,9 @@ struct Hchan {
   const std::size_t capacity;
   const std::size_t bytes;  // of the buffer
   std::byte* buffer = nullptr;
+  // Set before anybody else sees the channel, which then shows neither size nor capacity: what it
+  // holds may be taken back.
+  ChanFeeder* feeder = nullptr;
 
   std::atomic<std::size_t> count{0};  // release: pairs with the looks without the lock
   std::size_t send_at = 0;            // byte offsets of the next free and of the oldest element

@@ -85,11 +85,10 @@ void release_call(DoneCall* call, DeadList& dead) noexcept {
 }
 
 void free_cancel(CancelState* c, DeadList& dead) noexcept {
-  CancelState* above = c->parent ? c->parent->source : nullptr;
-  if (c->timer_used || above) {
+  if (c->timer_used || c->in_list) {
     Entry entry;
     if (c->timer_used) timer_remove(c->timer);
-    if (above) above->unlink(*c);
+    if (c->in_list) c->parent->source->unlink(*c);
   }
   // Nobody can end it now. What still stands in its list are calls: children and waits hold it.
   while (ContextNode* n = c->nodes) {
@@ -149,11 +148,15 @@ bool end_one(CancelState* c, Errc error, std::error_code cause, ContextEnd& left
 DoneCall* end_tree(CancelState* c, Errc error, std::error_code cause, DeadList& dead) noexcept {
   ContextEnd left;
   if (!end_one(c, error, cause, left)) return nullptr;
+  if (c->in_list) {  // a parent that lives on does not keep those that have ended
+    c->in_list = false;
+    c->parent->source->unlink(*c);
+  }
   const std::error_code given = c->cause;
   CancelState* todo = std::exchange(left.children, nullptr);
   while (todo) {
     CancelState* now = std::exchange(todo, todo->next_collected);
-    end_one(now, error, given, left);
+    if (end_one(now, error, given, left)) now->in_list = false;  // who ended its parent took it out
     while (left.children) {
       CancelState* child = std::exchange(left.children, left.children->next_collected);
       child->next_collected = std::exchange(todo, child);

@@ -82,8 +82,10 @@ struct CancelState final : ContextState, ContextNode {
   ContextNode* nodes = nullptr;
   Deadline deadline;
   Timer timer;  // used when the deadline is this context's own
-  // The timer may be on its heap. Set before anybody else sees the context, cleared by who ends it.
+  // The timer may be on its heap; the node may stand in its list. Set before anybody else sees the
+  // context, cleared by who ends it: then the last handle has nothing to do for them.
   bool timer_used = false;
+  bool in_list = false;
   // Two lists, each of which a context enters at most once in its life: its timer fires once, and
   // its one parent ends once. Retained while in either.
   CancelState* next_expired = nullptr;    // TimerWork's

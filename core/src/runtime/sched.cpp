@@ -350,7 +350,16 @@ void finish_timer_work(M* m, TimerWork& work) noexcept {
     ready.push_back(g);
   }
   inject(m, ready);
+  if (!work.expired_contexts && !work.tasks) return;
+  // Goroutines started here inherit no labels: the one on this M only happens to run the timers.
+  G* host = m->curg;
+  GExtra* extra = host ? host->extra.exchange(nullptr, std::memory_order_relaxed) : nullptr;
   cancel_expired(std::exchange(work.expired_contexts, nullptr));
+  while (TimerTask* task = work.tasks) {
+    work.tasks = task->next;  // before it runs: it may enter another list from then on
+    task->run(task);
+  }
+  if (extra) host->extra.store(extra, std::memory_order_release);  // pairs with dumps
 }
 
 }  // namespace treadle::rt

@@ -110,8 +110,16 @@ TimerHeap& home_of(Timer& t) noexcept {
 }
 }  // namespace
 
+struct Arming {
+  bool was_armed;
+  bool first;  // of its heap
+
+  Arming(Timer& t, std::int64_t when, bool only_earlier);
+  static TimerHeap& lock_home(Timer& t);
+};
+
 // The heap `t` is to be armed on, locked.
-TimerHeap& lock_home(Timer& t) {
+TimerHeap& Arming::lock_home(Timer& t) {
   for (;;) {
     TimerHeap& heap = home_of(t);
     heap.lock_.lock();
@@ -123,22 +131,28 @@ TimerHeap& lock_home(Timer& t) {
   }
 }
 
-bool timer_arm(Timer& t, std::int64_t when, bool only_earlier) {
+Arming::Arming(Timer& t, std::int64_t when, bool only_earlier) {
   TimerHeap& heap = lock_home(t);
-  const bool put_off = only_earlier && t.index != Timer::kNotQueued && t.when <= when;
+  was_armed = t.index != Timer::kNotQueued;
+  const bool put_off = only_earlier && was_armed && t.when <= when;
   if (!put_off) {
     heap.update(t, when);
     heap.publish();
   }
-  const bool first = !put_off && t.index == 0;
+  first = !put_off && t.index == 0;
   heap.lock_.unlock();
   // Our own P looks at its timers before it goes idle, and sysmon looks when it does not get there;
   // another one's may be idle already.
   M* m = getm();
   P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
   if (first && (!p || &p->timers != &heap)) wake_poller(when);
-  return first;
 }
+
+bool timer_arm(Timer& t, std::int64_t when, bool only_earlier) {
+  return Arming(t, when, only_earlier).first;
+}
+
+bool timer_rearm(Timer& t, std::int64_t when) { return Arming(t, when, false).was_armed; }
 
 bool timer_remove(Timer& t) noexcept {
   for (;;) {

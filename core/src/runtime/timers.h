@@ -27,11 +27,26 @@ inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 struct CancelState;
 class TimerHeap;
 
+// Anything else that is to be done once the heap is unlocked: `run` is called inside the guard,
+// without locks, in the order in which the timers were due.
+struct TimerTask {
+  void (*run)(TimerTask* self) noexcept = nullptr;
+  TimerTask* next = nullptr;
+};
+
 // What timers' functions leave to be done once the heap is unlocked.
 struct TimerWork {
   GList ready;
   CancelState* expired_contexts = nullptr;  // each retained once, linked through next_expired
-  bool empty() const noexcept { return ready.empty() && expired_contexts == nullptr; }
+  TimerTask* tasks = nullptr;
+  TimerTask* last_task = nullptr;
+
+  void add(TimerTask* t) noexcept {
+    t->next = nullptr;
+    (tasks ? last_task->next : tasks) = t;
+    last_task = t;
+  }
+  bool empty() const noexcept { return ready.empty() && !expired_contexts && !tasks; }
 };
 
 struct Timer {
@@ -65,8 +80,7 @@ class TimerHeap {
   }
 
  private:
-  friend bool timer_arm(Timer&, std::int64_t, bool);
-  friend TimerHeap& lock_home(Timer&);
+  friend struct Arming;
   friend bool timer_remove(Timer&) noexcept;
 
   struct Entry {
@@ -89,6 +103,8 @@ class TimerHeap {
 // Arms `t` for `when` (again, when it is armed already; if `only_earlier`, not when that would put
 // it off). Inside the guard, or on a thread without a P. True when `t` became its heap's first.
 bool timer_arm(Timer& t, std::int64_t when, bool only_earlier = false);
+// The same; true when `t` was armed before.
+bool timer_rearm(Timer& t, std::int64_t when);
 // Takes `t` off its heap; true when it was armed. Afterwards its function does not run.
 bool timer_remove(Timer& t) noexcept;
 
