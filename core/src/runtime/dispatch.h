@@ -23,15 +23,14 @@ void runqput_slow(P* p, G* g) noexcept;
 // the world is stopped, which keeps thieves, who need a P, away from the change.
 inline bool several_ps() noexcept { return sched.procs.load(std::memory_order_relaxed) > 1; }
 
-inline G* take_runnext(P* p) noexcept {
-  G* g = p->runnext.load(std::memory_order_relaxed);
-  if (!g) return nullptr;
-  if (!several_ps())
+// Takes `g`, which was seen in runnext, from there; false when a thief was quicker.
+inline bool take_runnext(P* p, G* g) noexcept {
+  if (!several_ps()) {
     p->runnext.store(nullptr, std::memory_order_relaxed);
-  else if (!p->runnext.compare_exchange_strong(g, nullptr, std::memory_order_acquire,
-                                               std::memory_order_relaxed))
-    return nullptr;
-  return g;
+    return true;
+  }
+  return p->runnext.compare_exchange_strong(g, nullptr, std::memory_order_acquire,
+                                            std::memory_order_relaxed);
 }
 
 // runnext first, but not for ever: two Gs that ready each other would hold the queue, and with it
@@ -39,17 +38,17 @@ inline G* take_runnext(P* p) noexcept {
 inline G* local_runq(P* p, bool* inherit) noexcept {
   if (sched.random) [[unlikely]]
     return random_local_runq(p, inherit);
-  if (p->runnext_streak < kRunnextStreak || p->runq.empty()) {
-    if (G* g = take_runnext(p)) {
-      ++p->runnext_streak;
-      *inherit = true;
-      return g;
-    }
+  G* next = p->runnext.load(std::memory_order_relaxed);
+  if (next && (p->runnext_streak < kRunnextStreak || p->runq.empty()) && take_runnext(p, next)) {
+    ++p->runnext_streak;
+    *inherit = true;
+    return next;
   }
   p->runnext_streak = 0;
   *inherit = false;
   if (G* g = p->runq.pop(several_ps())) return g;
-  return take_runnext(p);  // thieves were quicker
+  next = p->runnext.load(std::memory_order_relaxed);  // thieves emptied the queue
+  return next && take_runnext(p, next) ? next : nullptr;
 }
 
 // The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
@@ -63,13 +62,12 @@ inline void begin_slice(M* m, P* p, bool inherit) noexcept {
 
 // Whether this slice begins with the global queue.
 inline bool global_queue_turn(P* p) noexcept {
-  if (p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0) [[unlikely]]
-    return true;
-  return sched.random && random_global_turn(p);
+  return p->schedtick.load(std::memory_order_relaxed) % kGlobalQueueTick == 0 ||
+         (sched.random && random_global_turn(p));
 }
 
 // The next G of the local queue for a direct switch; null when g0 has to look.
-inline G* next_local(M* m, P* p, bool* inherit) noexcept {
+[[gnu::always_inline]] inline G* next_local(M* m, P* p, bool* inherit) noexcept {
   if (sched.stop_wanted.load(std::memory_order_relaxed)) [[unlikely]]
     return nullptr;
   if (global_queue_turn(p) && sched.runq_size.load(std::memory_order_relaxed) != 0) [[unlikely]]
