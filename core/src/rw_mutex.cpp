@@ -40,7 +40,6 @@ constexpr std::uint64_t kQueue = 2;
 constexpr std::uint64_t kWritersWait = 4;
 constexpr std::uint64_t kReadersWait = 8;
 constexpr std::uint64_t kReader = 16;
-constexpr std::uint64_t kFlags = 15;
 
 struct RwMutexRef {
   std::atomic<std::uint64_t>& state;
