@@ -8,6 +8,7 @@
 #include <limits>
 #include <new>
 
+#include "runtime/bubble.h"
 #include "runtime/chan_state.h"
 #include "runtime/context_state.h"
 #include "runtime/sched.h"
@@ -134,6 +135,7 @@ void hook_unlock(M*, G*, void* lock) { static_cast<SpinLock*>(lock)->unlock(); }
   Sudog s;
   s.element = element;
   s.g = getm()->curg;
+  waits_on(s.g, c->bubble);
   queue.push_back(&s);
   gopark(&hook_unlock, &c->lock, why);
   return s.outcome == Fired::granted ? ChanStatus::ok : ChanStatus::closed;
@@ -151,6 +153,7 @@ void hook_unlock(M*, G*, void* lock) { static_cast<SpinLock*>(lock)->unlock(); }
   Fired fired;
   {
     ContextWait registered(context, w);
+    waits_on(getm()->curg, c->bubble);
     fired = w.wait(why);
   }
   if (!w.claimed_parked() || fired == Fired::context) {
@@ -223,7 +226,7 @@ Hchan* chan_make(std::size_t capacity, const ElementOps& ops) {
   if (capacity > std::numeric_limits<std::ptrdiff_t>::max() / ops.size)
     throw Panic(fmt::format("treadle::make_chan: a buffer of {} elements of {} bytes is too large",
                             capacity, ops.size));
-  auto c = std::make_unique<Hchan>(capacity, ops);
+  auto c = std::make_unique<Hchan>(capacity, ops, rt::bubble_id(rt::current_bubble()));
   if (capacity > 0)
     c->buffer = static_cast<std::byte*>(::operator new(c->bytes, std::align_val_t{ops.align}));
   return c.release();

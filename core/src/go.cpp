@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "runtime/bubble.h"
 #include "runtime/dispatch.h"
 #include "runtime/extra.h"
 #include "runtime/sched.h"
@@ -116,6 +117,8 @@ void g_free(M* m, G* g) noexcept {
   stack_put(p->stacks, std::exchange(g->stack, nullptr));
   g->context = nullptr;
   g->bound_m = nullptr;
+  if (g->in_bubble) [[unlikely]]
+    bubble_leave(m, g);
   g->status.store(GStatus::idle, std::memory_order_relaxed);
   p->counters.ended.add(1);
   p->gfree.push_front(g);
@@ -197,6 +200,8 @@ void start_goroutine(NewGoroutine n, EntryFn entry_fn, const std::source_locatio
   g->site.store(site, std::memory_order_relaxed);
   g->depth = 1;
   g->id.store(next_id(p), std::memory_order_relaxed);
+  if (Bubble* b = current_bubble()) [[unlikely]]
+    bubble_join(b, g);
   inherit_extra(m->curg, g);
   g->status.store(GStatus::runnable, std::memory_order_release);  // pairs with scan_begin()
   if (p) {

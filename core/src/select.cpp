@@ -40,6 +40,7 @@
 #include <new>
 #include <vector>
 
+#include "runtime/bubble.h"
 #include "runtime/chan_state.h"
 #include "runtime/context_state.h"
 #include "runtime/sched.h"
@@ -163,10 +164,9 @@ bool Select::is_ready(const SelectOp& op) noexcept {
       return !op.elements_only || op.ch->count.load(std::memory_order_relaxed) > 0 ||
              !op.ch->senders.empty();
     case SelectKind::send: return op.ch && !op.ch->nothing_to_send();
-    case SelectKind::done:
-      return op.context && op.context->done();
+    case SelectKind::done: return op.context && op.context->done();
     case SelectKind::timeout: return op.when <= 0;
-    case SelectKind::deadline: return op.when != kNever && op.when <= nanotime();
+    case SelectKind::deadline: return op.when != kNever && op.when <= clock_nanos();
     default: return false;
   }
 }
@@ -276,6 +276,7 @@ void Select::enqueue_all(Waiter& w) noexcept {
     op.registered = false;
     // Not ready, so a closed channel here is one that this case is not interested in.
     if (op.ch->closed.load(std::memory_order_relaxed)) continue;
+    waits_on(getm()->curg, op.ch->bubble);
     Sudog* s = ::new (op.room) Sudog;
     s->element = op.element;
     s->waiter = &w;
@@ -313,10 +314,11 @@ Fired Select::wait(Waiter& w) noexcept {
       n->fn = &context_done;
       n->waiter = &w;
       op.registered = op.context->link(*n);
+      if (op.context->source) waits_on(getm()->curg, op.context->source->bubble);
       G* none = nullptr;
       if (!op.registered && w.claim(Fired::context, &none)) n->outcome = Fired::context;
     } else if (op.kind == SelectKind::timeout) {
-      if (now == 0) now = nanotime();
+      if (now == 0) now = clock_nanos();
       op.kind = SelectKind::deadline;
       op.when = op.when < kNever - now ? op.when + now : kNever;
     }

@@ -70,14 +70,15 @@ struct ChanFeeder {
 };
 
 struct Hchan {
-  Hchan(std::size_t elements, const detail::ElementOps& how) noexcept
-      : ops(&how), capacity(elements), bytes(elements * how.size) {}
+  Hchan(std::size_t elements, const detail::ElementOps& how, std::uint32_t made_in) noexcept
+      : ops(&how), capacity(elements), bytes(elements * how.size), bubble(made_in) {}
 
   std::atomic<std::uint32_t> refs{1};
   SpinLock lock;  // protects what follows, but for the constants
   const detail::ElementOps* const ops;
   const std::size_t capacity;
-  const std::size_t bytes;  // of the buffer
+  const std::size_t bytes;     // of the buffer
+  const std::uint32_t bubble;  // where it was made (bubble.h)
   std::byte* buffer = nullptr;
   // Set before anybody else sees the channel, which then shows neither size nor capacity: what it
   // holds may be taken back.

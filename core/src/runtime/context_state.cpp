@@ -8,6 +8,7 @@
 
 #include <treadle/go.h>
 
+#include "runtime/bubble.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -187,7 +188,8 @@ void claim_call(ContextNode* n, ContextEnd& left) {
 
 }  // namespace
 
-CancelState::CancelState(ContextState* p) noexcept : ContextState(Kind::cancel, p) {
+CancelState::CancelState(ContextState* p) noexcept
+    : ContextState(Kind::cancel, p), bubble(bubble_id(current_bubble())) {
   source = this;
   values = p ? p->values : nullptr;
   fn = &collect_child;
@@ -274,6 +276,7 @@ std::error_code ContextState::error_code() const noexcept {
 ContextWait::ContextWait(ContextState* c, Waiter& w) noexcept
     : source_(c ? c->source : nullptr), waiter_(w) {
   if (!source_) return;
+  waits_on(getm()->curg, source_->bubble);
   fn = [](ContextNode* self, ContextEnd&) {
     static_cast<ContextWait*>(self)->waiter_.fire(Fired::context);
   };

@@ -91,6 +91,8 @@ struct CancelState final : ContextState, ContextNode {
   CancelState* next_expired = nullptr;    // TimerWork's
   CancelState* next_collected = nullptr;  // children of a context being cancelled
 
+  const std::uint32_t bubble;  // where it was made (bubble.h)
+
   explicit CancelState(ContextState* p) noexcept;
   bool link(ContextNode& n) noexcept;
   void unlink(ContextNode& n) noexcept;

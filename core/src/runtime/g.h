@@ -15,6 +15,7 @@
 namespace treadle::rt {
 
 struct M;
+struct Bubble;
 struct ContextState;
 struct GExtra;
 
@@ -55,6 +56,7 @@ enum class WaitReason : std::uint8_t {
   batcher,
   descriptor,
   subprocess,
+  virtual_time,
 };
 const char* wait_reason_text(WaitReason r) noexcept;
 
@@ -74,8 +76,13 @@ struct alignas(128) G {
   std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
   std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
   bool eh_saved = false;                             // `eh` holds something
-  bool foreign = false;                              // stands for a plain thread: has no stack
+  std::atomic<bool> foreign{false};                  // stands for a plain thread: has no stack
   StackClass stack_class = 0;
+  bool in_bubble = false;  // `bubble` is not null; its own
+  // Parked where only its bubble can wake it, and not counted as active there. Stored by the parker
+  // before it publishes itself, cleared by the one who wakes it.
+  bool durable = false;
+  bool outside = false;  // its next park may be ended from outside its bubble; its own
 
   alignas(64) detail::EntryFn entry = nullptr;
   std::atomic<std::uint64_t> id{0};          // set on starting it; atomic for dumps
@@ -85,7 +92,8 @@ struct alignas(128) G {
   std::atomic<GExtra*> extra{nullptr};
   alignas(8) std::byte closure[detail::kMaxInlineClosure];
 
-  ContextState* context = nullptr;  // the current Context, borrowed from a ContextScope
+  ContextState* context = nullptr;       // the current Context, borrowed from a ContextScope
+  std::atomic<Bubble*> bubble{nullptr};  // whose virtual time it lives in; its own, read by reports
   EhGlobals eh;
   std::int64_t trimmed_wait = 0;  // the wait whose unused stack was given back; the sweep's
 };

@@ -1,4 +1,5 @@
 #include "runtime/netpoll.h"
+#include "runtime/bubble.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -141,6 +142,7 @@ PollDesc* pd_alloc() noexcept {
       for (PollSide& s : pd.side) {
         s.pd = &pd;
         s.timer.fn = &on_poll_deadline;
+        s.timer.real = true;
         s.timer.arg = &s;
       }
       pd.link = poller.free;
@@ -377,8 +379,12 @@ void Pollable::set_deadline(PollMode mode, Deadline d) const {
     s.deadline.store(kNever, std::memory_order_seq_cst);
     return;
   }
-  const std::int64_t at = d.at().time_since_epoch().count();
-  if (d.passed()) {
+  // Descriptors are waited for in real time, also by goroutines whose clock is virtual.
+  const std::int64_t now = nanotime();
+  std::int64_t at = d.at().time_since_epoch().count();
+  if (const Bubble* b = current_bubble()) [[unlikely]]
+    at += now - b->now.load(std::memory_order_relaxed);
+  if (at <= now) {
     s.deadline.store(kExpired, std::memory_order_seq_cst);
     Entry entry;
     unblock_and_ready(s);
@@ -395,6 +401,8 @@ void Pollable::set_deadline(PollMode mode, Deadline d) const {
 Deadline Pollable::deadline(PollMode mode) const noexcept {
   const std::int64_t d = pd_->side[static_cast<int>(mode)].deadline.load(std::memory_order_relaxed);
   if (d == kNever) return Deadline::never();
+  if (const Bubble* b = current_bubble(); b && d != kExpired) [[unlikely]]
+    return Deadline(TimePoint(Duration(d - nanotime() + b->now.load(std::memory_order_relaxed))));
   return Deadline(TimePoint(Duration(d == kExpired ? 0 : d)));
 }
 

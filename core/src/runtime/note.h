@@ -4,8 +4,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-
-#include <treadle/timer.h>
+#include <ctime>
 
 namespace treadle::rt {
 
@@ -56,7 +55,12 @@ inline void cpu_relax() noexcept {
 // The n-th pause of a spin loop whose holder may have lost its CPU: after a while gives up ours.
 void spin_pause(int n) noexcept;
 
-// CLOCK_MONOTONIC in nanoseconds.
-inline std::int64_t nanotime() noexcept { return Clock::now().time_since_epoch().count(); }
+// CLOCK_MONOTONIC in nanoseconds: the runtime's own time. What users see is Clock, which in a
+// bubble is virtual.
+inline std::int64_t nanotime() noexcept {
+  timespec ts;
+  ::clock_gettime(CLOCK_MONOTONIC, &ts);
+  return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
+}
 
 }  // namespace treadle::rt

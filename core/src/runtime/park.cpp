@@ -2,6 +2,7 @@
 #include <ctime>
 #include <utility>
 
+#include "runtime/bubble.h"
 #include "runtime/dispatch.h"
 #include "runtime/foreign.h"
 #include "runtime/random.h"
@@ -161,6 +162,30 @@ void run_on_m(M* m, G* g) noexcept {
   after_switch(m);  // g0 never moves: m is still ours
 }
 
+namespace {
+// A durable park of a bubble's member: `arg` lies on its stack, which is not ours after the hook.
+struct BubblePark {
+  SwitchHook hook;
+  void* arg;
+  Bubble* bubble;
+};
+void hook_bubble(M* m, G* g, void* arg) {
+  const BubblePark park = *static_cast<BubblePark*>(arg);
+  park.hook(m, g, park.arg);
+  bubble_parked(m, park.bubble);
+}
+
+[[gnu::noinline]] void park_in_bubble(M* m, G* g, SwitchHook hook, void* arg,
+                                      WaitReason reason) noexcept {
+  BubblePark park{hook, arg, g->bubble.load(std::memory_order_relaxed)};
+  const bool durable = bubble_before_park(g, reason);
+  m->hook = durable ? &hook_bubble : hook;
+  m->hook_arg = durable ? &park : arg;
+  m->hook_g = g;
+  switch_from(m, g);
+}
+}  // namespace
+
 void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
   M* m = getm();
   if (m->req.load(std::memory_order_relaxed) & kReqSlow) [[unlikely]]
@@ -170,6 +195,8 @@ void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
   g->waiting_since.store(coarse_now(), std::memory_order_relaxed);
   if (m->foreign) return park_thread(m, g, hook, arg);
   m->p.load(std::memory_order_relaxed)->counters.parks.add(1);
+  if (g->in_bubble) [[unlikely]]
+    return park_in_bubble(m, g, hook, arg, reason);
   m->hook = hook;
   m->hook_arg = arg;
   m->hook_g = g;
@@ -181,6 +208,8 @@ void goready(G* g) noexcept {
   M* m = getm();
   if (m->req.load(std::memory_order_relaxed) & kReqSlow) [[unlikely]]
     random_pause(m);
+  if (g->durable) [[unlikely]]
+    bubble_wake(g);
   g->status.store(GStatus::runnable, std::memory_order_relaxed);
   if (g->foreign) {
     g->m.load(std::memory_order_relaxed)->note.wake();
@@ -198,6 +227,8 @@ void goready(G* g) noexcept {
 }
 
 void ready_in_hook(M* m, G* g) noexcept {
+  if (g->durable) [[unlikely]]
+    bubble_wake(g);
   g->status.store(GStatus::runnable, std::memory_order_relaxed);
   if (g->foreign) {
     m->note.wake();  // our own: the sleep that follows returns at once

@@ -165,6 +165,7 @@ const char* wait_reason_text(WaitReason r) noexcept {
     case WaitReason::batcher: return "batcher";
     case WaitReason::descriptor: return "descriptor";
     case WaitReason::subprocess: return "subprocess";
+    case WaitReason::virtual_time: return "virtual time";
   }
   return "?";
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "runtime/bubble.h"
 #include "runtime/context_state.h"
 #include "runtime/dispatch.h"
 #include "runtime/netpoll.h"
@@ -346,6 +347,8 @@ bool work_waits(P* p, std::int64_t now, std::int64_t unpolled) noexcept {
 void finish_timer_work(M* m, TimerWork& work) noexcept {
   GList ready;
   while (G* g = work.ready.pop_front()) {
+    if (g->durable) [[unlikely]]
+      bubble_wake(g);
     g->status.store(GStatus::runnable, std::memory_order_relaxed);
     ready.push_back(g);
   }

@@ -1,5 +1,6 @@
 #include "runtime/timers.h"
 
+#include "runtime/bubble.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -94,6 +95,13 @@ void TimerHeap::retire_into(TimerHeap& to) {
   to.publish();
 }
 
+void TimerHeap::clear() noexcept {
+  LockGuard hold(lock_);
+  for (const Entry& e : heap_) e.timer->index = Timer::kNotQueued;
+  heap_.clear();
+  publish();
+}
+
 void TimerHeap::revive() noexcept {
   LockGuard hold(lock_);
   retired_ = false;
@@ -105,6 +113,8 @@ TimerHeap& home_of(Timer& t) noexcept {
   M* m = getm();
   P* p = m->foreign ? nullptr : m->p.load(std::memory_order_relaxed);
   TimerHeap* mine = p ? &p->timers : &sched.ps[0]->timers;
+  if (Bubble* b = t.real ? nullptr : current_bubble()) [[unlikely]]
+    mine = &b->timers;
   TimerHeap* none = nullptr;  // two threads may arm it at once
   return t.heap.compare_exchange_strong(none, mine, std::memory_order_acq_rel) ? *mine : *none;
 }
@@ -141,6 +151,7 @@ Arming::Arming(Timer& t, std::int64_t when, bool only_earlier) {
   }
   first = !put_off && t.index == 0;
   heap.lock_.unlock();
+  if (heap.bubble) return first;  // its root looks
   // Our own P looks at its timers before it goes idle, and sysmon looks when it does not get there;
   // another one's may be idle already.
   M* m = getm();
@@ -172,7 +183,12 @@ bool run_timers(TimerHeap& heap, std::int64_t now) {
   TimerWork work;
   heap.run_due(now, work);
   if (work.empty()) return false;
-  finish_timer_work(getm(), work);
+  // What is started now belongs to the heap's bubble, not to that of whoever looks.
+  M* m = getm();
+  Bubble* own = m->curg ? m->curg->bubble.load(std::memory_order_relaxed) : nullptr;
+  if (own != heap.bubble) m->curg->bubble.store(heap.bubble, std::memory_order_relaxed);
+  finish_timer_work(m, work);
+  if (own != heap.bubble) m->curg->bubble.store(own, std::memory_order_relaxed);
   return true;
 }
 

@@ -26,6 +26,7 @@ inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
 struct CancelState;
 class TimerHeap;
+struct Bubble;
 
 // Anything else that is to be done once the heap is unlocked: `run` is called inside the guard,
 // without locks, in the order in which the timers were due.
@@ -58,6 +59,7 @@ struct Timer {
   std::int64_t when = kNever;             // under the heap's lock
   std::uint32_t index = kNotQueued;       // place in the heap; under its lock
   std::atomic<TimerHeap*> heap{nullptr};  // null until the first arm()
+  bool real = false;  // runs on real time whoever arms it; fixed before the first arm()
 
   static constexpr std::uint32_t kNotQueued = 0xffffffff;
 };
@@ -73,6 +75,11 @@ class TimerHeap {
   // time.
   void retire_into(TimerHeap& to);
   void revive() noexcept;
+
+  // Whose virtual time it keeps; null: real time. Fixed before the first timer.
+  Bubble* bubble = nullptr;
+  // Lets go of all timers: they are as if removed.
+  void clear() noexcept;
 
   std::size_t size() noexcept {
     LockGuard hold(lock_);

@@ -41,7 +41,10 @@ bool Waiter::fire(Fired reason) noexcept {
 }
 
 Fired Waiter::wait(WaitReason why) noexcept {
-  if (Fired f = fired(); f != Fired::no) return f;
+  if (Fired f = fired(); f != Fired::no) {
+    getm()->curg->outside = false;  // no park follows that it would be meant for
+    return f;
+  }
   gopark(&hook_commit, this, why);
   return fired();
 }
