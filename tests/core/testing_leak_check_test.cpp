@@ -79,7 +79,7 @@ TEST(TestingLeakCheckDeathTest, WithoutAnOwnerItIsFatal) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
-        testing::LeakCheck leaks({}, 1ms);
+        testing::LeakCheck leaks({}, 200ms);
         go([] { (void)make_chan<int>().recv(); });
       },
       "left behind:\n  goroutine .*chan receive");
