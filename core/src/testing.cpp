@@ -16,6 +16,7 @@
 #include <treadle/runtime.h>
 
 #include "runtime/bubble.h"
+#include "runtime/extra.h"
 #include "runtime/foreign.h"
 #include "runtime/random.h"
 #include "runtime/sched.h"
@@ -35,16 +36,15 @@ const char* state_of(const rt::G* g, rt::GStatus status) noexcept {
 }
 
 LeakedGoroutine describe(const rt::G* g, rt::GStatus status) {
-  return {g->id.load(std::memory_order_relaxed),
-          state_of(g, status),
-          {},
+  char label[rt::PublishedText::kSize + 1];
+  rt::extra_text(g, label);
+  return {g->id.load(std::memory_order_relaxed), state_of(g, status), label,
           g->site.load(std::memory_order_relaxed)};
 }
 
 std::string line_of(const LeakedGoroutine& g) {
-  return fmt::format("  goroutine {} [{}]{}{}, created at {}:{} in {}\n", g.id, g.state,
-                     g.name.empty() ? "" : " ", g.name, g.created.file_name(), g.created.line(),
-                     g.created.function_name());
+  return fmt::format("  goroutine {} [{}]{}, created at {}:{} in {}\n", g.id, g.state, g.label,
+                     g.created.file_name(), g.created.line(), g.created.function_name());
 }
 
 bool alive(rt::GStatus s) noexcept { return s != rt::GStatus::idle && s != rt::GStatus::dead; }

@@ -51,7 +51,7 @@ void wait();
 struct LeakedGoroutine {
   std::uint64_t id;
   std::string state;  // what it waits for, or "running", or "runnable"
-  std::string name;   // what set_goroutine_name() gave it, else empty
+  std::string label;  // its name and labels as a dump shows them, after a space; else empty
   std::source_location created;
 };
 

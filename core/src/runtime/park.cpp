@@ -182,6 +182,7 @@ void hook_bubble(M* m, G* g, void* arg) {
   m->hook = durable ? &hook_bubble : hook;
   m->hook_arg = durable ? &park : arg;
   m->hook_g = g;
+  m->hook_status = GStatus::waiting;
   switch_from(m, g);
 }
 }  // namespace

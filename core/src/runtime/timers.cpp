@@ -185,7 +185,7 @@ bool run_timers(TimerHeap& heap, std::int64_t now) {
   if (work.empty()) return false;
   // What is started now belongs to the heap's bubble, not to that of whoever looks.
   M* m = getm();
-  Bubble* own = m->curg ? m->curg->bubble.load(std::memory_order_relaxed) : nullptr;
+  Bubble* own = current_bubble();
   if (own != heap.bubble) m->curg->bubble.store(heap.bubble, std::memory_order_relaxed);
   finish_timer_work(m, work);
   if (own != heap.bubble) m->curg->bubble.store(own, std::memory_order_relaxed);
