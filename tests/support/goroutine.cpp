@@ -184,7 +184,7 @@ void expect_goroutines(std::uint64_t expected) {
 void run(std::function<void()> body) {
   (void)dump_file();
   SeedPrinter::seed_of_runtime = testing::sched_seed();
-  const std::uint64_t before = runtime_stats().goroutines;
+  testing::LeakCheck leaks;
   const auto completion = std::make_shared<Completion>();
   // The body dies in the goroutine, before the completion: what it captured may need to park.
   go([completion, body = std::move(body)]() mutable {
@@ -204,8 +204,9 @@ void run(std::function<void()> body) {
     dump();
     std::abort();
   }
+  const auto left = leaks.check();
   if (auto thrown = completion->thrown()) std::rethrow_exception(thrown);
-  expect_goroutines(before);
+  if (!left.empty()) ADD_FAILURE() << testing::LeakCheck::report(left);
 }
 
 }  // namespace treadle::test

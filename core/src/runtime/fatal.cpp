@@ -138,7 +138,7 @@ struct Dump {
 };
 
 const char* state_text(const rt::G* g, rt::GStatus status) noexcept {
-  const rt::M* m = g->m.load(std::memory_order_relaxed);
+  const rt::M* m = g->m.load(std::memory_order_acquire);
   switch (status) {
     case rt::GStatus::runnable: return "runnable";
     case rt::GStatus::waiting:

@@ -47,7 +47,7 @@ M* foreign_m() noexcept {
     m = new (std::nothrow) M(M::Foreign{});
     if (!m) fatal("out of memory for a thread's M");
     G* g = g_alloc_foreign();
-    g->m.store(m, std::memory_order_relaxed);
+    g->m.store(m, std::memory_order_release);
     m->curg = g;
   }
   m->curg->context = nullptr;

@@ -44,7 +44,7 @@ void drop_hint(M* m) noexcept {
 // The M becomes the G's, which runs as soon as the stacks are switched.
 void adopt(M* m, G* g) noexcept {
   m->curg = g;
-  g->m.store(m, std::memory_order_relaxed);
+  g->m.store(m, std::memory_order_release);
   g->status.store(GStatus::running, std::memory_order_relaxed);
   wait_for_scan(g);
   if (!g->stack && !g_give_stack(m->p.load(std::memory_order_relaxed), g)) [[unlikely]]
