@@ -37,17 +37,20 @@ void one(Traffic& t, Random& random, const Context& ctx) {
   const Duration moment = random.up_to(std::chrono::microseconds(200));
   switch (random.below(4)) {
     case 0:
-      return select(on_recv(t.any(random), take), on_send(t.any(random), v, [&] { t.put(v); }),
-                    on_timeout(moment));
+      select(on_recv(t.any(random), take), on_send(t.any(random), v, [&] { t.put(v); }),
+             on_timeout(moment));
+      break;
     case 1:
-      return select(on_recv(t.any(random), take), on_recv(t.any(random), take), on_done(ctx),
-                    on_timeout(moment));
+      select(on_recv(t.any(random), take), on_recv(t.any(random), take), on_done(ctx),
+             on_timeout(moment));
+      break;
     case 2:
-      return select(on_send(t.any(random), v, [&] { t.put(v); }),
-                    on_send(t.any(random), v, [&] { t.put(v); }), on_timeout(moment));
+      select(on_send(t.any(random), v, [&] { t.put(v); }),
+             on_send(t.any(random), v, [&] { t.put(v); }), on_timeout(moment));
+      break;
     default:
-      return select(on_recv(t.any(random), take), on_send(t.any(random), v, [&] { t.put(v); }),
-                    on_default([] {}));
+      select(on_recv(t.any(random), take), on_send(t.any(random), v, [&] { t.put(v); }),
+             on_default([] {}));
   }
 }
 

@@ -151,7 +151,7 @@ Arming::Arming(Timer& t, std::int64_t when, bool only_earlier) {
   }
   first = !put_off && t.index == 0;
   heap.lock_.unlock();
-  if (heap.bubble) return first;  // its root looks
+  if (heap.bubble) return;  // its root looks
   // Our own P looks at its timers before it goes idle, and sysmon looks when it does not get there;
   // another one's may be idle already.
   M* m = getm();
