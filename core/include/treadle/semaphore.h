@@ -2,11 +2,11 @@
 // served.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <utility>
 
 #include <treadle/context.h>
-#include <treadle/detail/lock.h>
 
 namespace treadle {
 
@@ -25,7 +25,7 @@ struct Waiter;
 // destroyed while waited for; it may be once every unit has been given back.
 class Semaphore {
  public:
-  // `size` units in all, none of them taken. Panics when it is negative.
+  // `size` units in all, none of them taken. Panics when it is negative, or above 2^61.
   explicit Semaphore(std::int64_t size);
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
@@ -48,7 +48,7 @@ class Semaphore {
 
   // Units in all, and free now. Never park; any thread.
   std::int64_t size() const noexcept { return size_; }
-  std::int64_t available() noexcept;
+  std::int64_t available() const noexcept;
 
   // Gives back, when it goes out of scope, units that were taken.
   class Hold {
@@ -73,8 +73,8 @@ class Semaphore {
   bool acquire_slow(std::int64_t n, rt::ContextState* context);
 
   const std::int64_t size_;
-  rt::Lock lock_;           // protects what follows
-  std::int64_t taken_ = 0;  // up to size_
+  std::atomic<std::uint64_t> state_{0};  // units taken, and flags; see semaphore.cpp
+  // Under the word's lock bit.
   rt::Waiter* head_ = nullptr;
   rt::Waiter* tail_ = nullptr;
 };
