@@ -81,6 +81,21 @@ TEST(RwMutexShared, WaitsForTheWriter) {
   });
 }
 
+TEST(RwMutexLock, WaitsForTheLastReader) {
+  test::run([] {
+    RwMutex mu;
+    mu.lock_shared();
+    mu.lock_shared();
+    Task writer([&] { const std::lock_guard hold(mu); });
+    writer.wait_until_parked();
+    mu.unlock_shared();
+    for (int i = 0; i < 5; ++i) gosched();
+    EXPECT_FALSE(writer.done());
+    mu.unlock_shared();
+    writer.join();
+  });
+}
+
 TEST(RwMutexFair, WaitingWriterKeepsNewReadersOut) {
   test::run([] {
     RwMutex mu;
