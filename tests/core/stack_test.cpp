@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cstddef>
@@ -13,6 +14,8 @@
 #include <treadle/runtime.h>
 #include <treadle/wait_group.h>
 
+#include "runtime/sanitizer.h"
+#include "runtime/stack.h"
 #include "support/goroutine.h"
 
 namespace treadle {
@@ -84,6 +87,55 @@ TEST(StackReuse, DeepOnesMakeRoomForOthers) {
   });
 }
 
+// A goroutine has no stack before it runs: many that end soon share a few.
+TEST(StackReuse, QueuedGoroutinesHaveNoStacks) {
+  test::run([] {
+    const std::uint64_t before = rt::stacks_made();
+    WaitGroup wg;
+    constexpr int kMany = 50'000;
+    wg.add(kMany);
+    for (int i = 0; i < kMany; ++i) go([&wg] { wg.done(); });
+    wg.wait();
+    EXPECT_LT(rt::stacks_made() - before, 2'000u);
+  });
+}
+
+TEST(StackReuse, ParkedOnesKeepTheirsAndTheNextUseThemAgain) {
+  test::run([] {
+    constexpr int kMany = 2'000;
+    std::uint64_t made_first = 0;
+    for (int round = 0; round < 3; ++round) {
+      auto gate = make_chan<int>();
+      WaitGroup parked, ended;
+      parked.add(kMany);
+      ended.add(kMany);
+      for (int i = 0; i < kMany; ++i)
+        go([&, gate] {
+          parked.done();
+          gate.recv();
+          ended.done();
+        });
+      parked.wait();
+      gate.close();
+      ended.wait();
+      if (round == 0) made_first = rt::stacks_made();
+    }
+    EXPECT_GE(made_first, 2'000u);
+    EXPECT_LT(rt::stacks_made() - made_first, 200u);
+  });
+}
+
+TEST(StackClasses, SizesAreRoundedUpToAPowerOfTwo) {
+  max_procs();  // starts the runtime, which sets the default's size
+  EXPECT_EQ(rt::stack_class_of(0), 0);
+  EXPECT_EQ(rt::stack_class_of(rt::kDefaultStack), 0);
+  EXPECT_EQ(rt::stack_class_of(64 << 10), 1);
+  EXPECT_EQ(rt::stack_class_of((64 << 10) + 1), 2);
+  EXPECT_EQ(rt::stack_class_of(128 << 10), 2);
+  EXPECT_EQ(rt::stack_class_of(300 << 10), 4);
+  EXPECT_EQ(rt::stack_class_of(64 << 20), 11);
+}
+
 class StackDeathTest : public ::testing::Test {
  protected:
   StackDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
@@ -138,6 +190,55 @@ TEST_F(StackDeathTest, OtherFaultsAreNotCalledOverflows) {
         test::run([] { (void)Chan<int>().recv(); });
       },
       not_by_us, "");
+}
+
+// As on kernels before 6.13.
+TEST_F(StackDeathTest, OverflowIntoAnMprotectGuardIsReported) {
+  EXPECT_DEATH(
+      {
+        max_procs();
+        rt::stack_init(rt::kDefaultStack, rt::GuardKind::mprotect);
+        go([] { (void)use_stack(SIZE_MAX); });
+        test::run([] { (void)Chan<int>().recv(); });
+      },
+      kReport);
+}
+
+TEST_F(StackDeathTest, TheNearnessOfTheMappingLimitIsSaidOnce) {
+  EXPECT_EXIT(
+      {
+        max_procs();
+        rt::stack_init(rt::kMinStack, rt::GuardKind::mprotect);
+        test::run([] {
+          auto gate = make_chan<int>();
+          for (int i = 0; i < 27'000; ++i) {
+            go([gate] { gate.recv(); });
+            gosched();
+          }
+        });
+      },
+      ::testing::ExitedWithCode(0), "near the kernel's limit of mappings");
+}
+
+TEST_F(StackDeathTest, NoMemoryForAStackNamesTheGoroutine) {
+#if !TREADLE_ASAN && !TREADLE_TSAN  // whose shadows need address space beyond any limit
+  EXPECT_DEATH(
+      {
+        max_procs();
+        rt::stack_init(rt::kMaxStack, rt::GuardKind::probe);
+        rlimit space{};
+        ::getrlimit(RLIMIT_AS, &space);
+        space.rlim_cur = 1u << 30;
+        ::setrlimit(RLIMIT_AS, &space);
+        test::run([] {
+          auto gate = make_chan<int>();
+          for (int i = 0; i < 100; ++i) go([gate] { gate.recv(); });
+          gate.send(1);
+          for (;;) gosched();
+        });
+      },
+      "out of memory for a goroutine's stack(.|\n)*created at .*stack_test.cpp");
+#endif
 }
 
 TEST_F(StackDeathTest, SizeIsTheOneAskedFor) {
