@@ -215,7 +215,9 @@ TEST_F(StackDeathTest, TheNearnessOfTheMappingLimitIsSaidOnce) {
             go([gate] { gate.recv(); });
             gosched();
           }
+          gate.close();
         });
+        std::exit(0);
       },
       ::testing::ExitedWithCode(0), "near the kernel's limit of mappings");
 }
