@@ -43,6 +43,7 @@
 #include "runtime/bubble.h"
 #include "runtime/chan_state.h"
 #include "runtime/context_state.h"
+#include "runtime/random.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -96,8 +97,11 @@ std::int64_t time_passed(Timer* t, std::int64_t, TimerWork& work) {
   return kNever;
 }
 
-std::uint32_t random_below(std::uint32_t n) noexcept {
-  return static_cast<std::uint32_t>((fast_random(getm()) >> 32) * n >> 32);
+// One of 0..n-1; in the seeded scheduler's mode one that its seed decides.
+std::uint32_t draw(std::uint32_t n) noexcept {
+  M* m = getm();
+  if (sched.random && !m->foreign) return random_below(m->p.load(std::memory_order_relaxed), n);
+  return static_cast<std::uint32_t>((fast_random(m) >> 32) * n >> 32);
 }
 
 enum class Misuse { none, send_on_closed, nothing_left };
@@ -206,7 +210,7 @@ bool Select::take(std::size_t i, bool locked) noexcept {
 // One of the cases marked ready, each equally likely.
 bool Select::choose(bool locked) noexcept {
   while (ready_ > 0) {
-    std::uint32_t skip = random_below(ready_);
+    std::uint32_t skip = draw(ready_);
     std::size_t i = 0;
     while (!ops_[i].ready || skip-- > 0) ++i;
     if (take(i, locked)) return true;
@@ -263,7 +267,7 @@ void Select::unlock_all() noexcept {
 void Select::shuffle_twins(std::size_t at) noexcept {
   const Hchan* c = ops_[order_[at]].ch;
   for (std::size_t end = at + 1; end < channels_ && ops_[order_[end]].ch == c; ++end)
-    std::swap(order_[at + random_below(static_cast<std::uint32_t>(end - at + 1))], order_[end]);
+    std::swap(order_[at + draw(static_cast<std::uint32_t>(end - at + 1))], order_[end]);
 }
 
 // With all channels locked.
