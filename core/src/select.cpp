@@ -297,7 +297,7 @@ bool Select::nothing_left() const noexcept {
       if (op.registered) return false;
       closed = true;
     } else if (op.kind == SelectKind::done
-                   ? op.context != nullptr
+                   ? op.context && op.context->source
                    : op.kind == SelectKind::timeout ||
                          (op.kind == SelectKind::deadline && op.when != kNever)) {
       return false;
