@@ -206,6 +206,12 @@ inline ChanStatus recv(Hchan* c, void* slot, ContextState* context) noexcept {
   return status;
 }
 
+// Without one a wait is a plain one.
+ContextState* if_it_can_end(const Context& ctx) noexcept {
+  ContextState* c = ctx.state();
+  return c && c->source ? c : nullptr;
+}
+
 [[noreturn]] void send_on_closed() { throw Panic("treadle::Chan: send on a closed channel"); }
 
 }  // namespace
@@ -254,7 +260,7 @@ void chan_send(Hchan* c, void* element) {
 }
 
 ChanStatus chan_send(Hchan* c, void* element, const Context& ctx) {
-  const ChanStatus status = rt::send(c, element, ctx.state());
+  const ChanStatus status = rt::send(c, element, rt::if_it_can_end(ctx));
   if (status == ChanStatus::closed) rt::send_on_closed();
   return status;
 }
@@ -278,7 +284,7 @@ ChanStatus chan_try_send(Hchan* c, void* element) {
 ChanStatus chan_recv(Hchan* c, void* slot) noexcept { return rt::recv(c, slot, nullptr); }
 
 ChanStatus chan_recv(Hchan* c, void* slot, const Context& ctx) noexcept {
-  return rt::recv(c, slot, ctx.state());
+  return rt::recv(c, slot, rt::if_it_can_end(ctx));
 }
 
 ChanStatus chan_try_recv(Hchan* c, void* slot) noexcept {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <treadle/go.h>
+#include <treadle/runtime.h>
 #include <treadle/select.h>
 
 #include "support/goroutine.h"
@@ -351,6 +352,28 @@ TEST(SelectContext, OneContextMayStandInSeveralCases) {
   });
 }
 
+constexpr ContextKey<int> kKey;
+
+TEST(SelectContext, OneWithAValueEndsWithItsParent) {
+  test::run([] {
+    auto [ctx, cancel] = with_cancel(background());
+    Task selecting([&] {
+      EXPECT_EQ(select(on_done(with_value(background(), kKey, 1), kNever),
+                       on_done(with_value(ctx, kKey, 2))),
+                1u);
+    });
+    selecting.wait_until_parked();
+    cancel();
+    selecting.join();
+    // One that never ends is nothing to wait for.
+    auto closed = make_chan<int>();
+    closed.close();
+    EXPECT_THROW(
+        select(on_recv(closed, [](int) {}), on_done(with_value(background(), kKey, 1), kNever)),
+        Panic);
+  });
+}
+
 TEST(SelectContext, TheCurrentOneIsNotAskedUntold) {
   test::run([] {
     auto [ctx, cancel] = with_cancel(background());
@@ -612,6 +635,16 @@ TEST_F(SelectDeathTest, OfNothingOrOfNilChannelsWaitsForEver) {
         std::_Exit(2);
       },
       testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SelectDeathTest, IsSeenByTheDeadlockDetector) {
+  EXPECT_EXIT(run([] {
+                auto ch = make_chan<int>();
+                go([ch] { select(on_recv(ch), on_send(ch, 1)); });
+                select();
+              }),
+              testing::ExitedWithCode(2),
+              "all goroutines are asleep - deadlock!(.|\n)*select(.|\n)*select");
 }
 
 }  // namespace
