@@ -18,12 +18,14 @@ class Category final : public std::error_category {
       case Errc::eof: return "unexpected end of the stream";
       case Errc::invalid: return "invalid argument";
       case Errc::not_found: return "not found";
+      case Errc::broken: return "dropped without a value";
+      case Errc::lagged: return "values missed";
     }
     return "unknown error " + std::to_string(value);
   }
 
   // What has a portable name compares equal to it, so that `error == std::errc::timed_out` holds
-  // for our own deadline and for the system's ETIMEDOUT alike. eof and not_found have none.
+  // for our own deadline and for the system's ETIMEDOUT alike. The last four have none.
   std::error_condition default_error_condition(int value) const noexcept override {
     switch (static_cast<Errc>(value)) {
       case Errc::timed_out: return std::errc::timed_out;
@@ -31,7 +33,9 @@ class Category final : public std::error_category {
       case Errc::closed: return std::errc::bad_file_descriptor;
       case Errc::invalid: return std::errc::invalid_argument;
       case Errc::eof:
-      case Errc::not_found: break;
+      case Errc::not_found:
+      case Errc::broken:
+      case Errc::lagged: break;
     }
     return {value, *this};
   }

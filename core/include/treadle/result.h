@@ -25,6 +25,8 @@ enum class Errc {
   eof,            // the peer ended the stream before all that was asked for had come
   invalid,        // an argument's text cannot be understood (addresses, names)
   not_found,      // a name has no address
+  broken,         // the other side was dropped without a value
+  lagged,         // values were overwritten before this receiver took them
 };
 
 // Never parks; any thread. The category outlives every static object.
