@@ -15,11 +15,10 @@ namespace treadle {
 TaskGroup::TaskGroup(const Context& parent) : scope_(with_cancel(parent)) {}
 
 TaskGroup::~TaskGroup() {
-  if (waited_) return;
-  if (std::uncaught_exceptions() > exceptions_) scope_.cancel();
-  tasks_.wait();
+  if (!waited_ && std::uncaught_exceptions() > exceptions_) scope_.cancel();
+  tasks_.wait();  // after a wait() too: tasks may have been added since
   scope_.cancel();
-  if (!exception_) return;
+  if (!exception_ || waited_) return;
   try {
     std::rethrow_exception(exception_);
   } catch (const std::exception& e) {
