@@ -143,6 +143,11 @@ void for_each_g(void (*visit)(G*, void*), void* arg) {
     for (G& g : b->g) visit(&g, arg);
 }
 
+[[noreturn]] TREADLE_UNINSTRUMENTED void end_current_goroutine(M* m) noexcept {
+  m->locked_ended = m->locked_g != nullptr;
+  goexit_switch(&hook_free);
+}
+
 // Where every goroutine begins, called by treadle_rt_entry() on its own stack. Neither noexcept nor
 // with a catch: an exception that leaves the closure finds no frame above the entry, so
 // std::terminate() runs with the whole stack in place.
@@ -158,8 +163,7 @@ extern "C" TREADLE_UNINSTRUMENTED void treadle_rt_goroutine_main() {
   g->entry(g->closure);
   end_extra(g);
   M* m = enter_as(false);  // the closure is gone; nothing is moved any more
-  m->locked_ended = m->locked_g != nullptr;
-  goexit_switch(&hook_free);
+  end_current_goroutine(m);
 }
 
 }  // namespace rt

@@ -362,6 +362,7 @@ TEST(OsThreadLocal, DestructorsRunOnTheTiedThread) {
       seen = tid();
     }
   };
+  seen = 0;
   test::run([] {
     GoroutineLocal<Sees> sees;
     const long home = spawn([&] {

@@ -73,7 +73,7 @@ bool is_parked(std::uint64_t id) {
   const std::lock_guard lock(mutex);
   const int fd = dump_file();
   if (::ftruncate(fd, 0) < 0 || ::lseek(fd, 0, SEEK_SET) < 0) std::abort();
-  dump_goroutines(fd);
+  dump_goroutines(fd, {.stacks = false});
   std::string text(static_cast<std::size_t>(::lseek(fd, 0, SEEK_END)), '\0');
   const bool read = ::pread(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
   const std::string mark = "goroutine " + std::to_string(id) + " [";

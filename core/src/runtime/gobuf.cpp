@@ -69,6 +69,34 @@ treadle_rt_entry:
   ud2
   .cfi_endproc
 .size treadle_rt_entry, .-treadle_rt_entry
+
+.p2align 4
+.globl treadle_rt_walk_from
+.type treadle_rt_walk_from, @function
+treadle_rt_walk_from:
+  .cfi_startproc
+  pushq %rbx
+  .cfi_adjust_cfa_offset 8
+  .cfi_rel_offset %rbx, 0
+  movq %rdi, %rbx
+  movq %rdx, %rdi
+  .cfi_remember_state
+  .cfi_def_cfa %rbx, 56
+  .cfi_offset %rip, -8
+  .cfi_offset %rbp, -16
+  .cfi_offset %rbx, -24
+  .cfi_offset %r12, -32
+  .cfi_offset %r13, -40
+  .cfi_offset %r14, -48
+  .cfi_offset %r15, -56
+  call *%rsi
+  .cfi_restore_state
+  popq %rbx
+  .cfi_adjust_cfa_offset -8
+  .cfi_restore %rbx
+  ret
+  .cfi_endproc
+.size treadle_rt_walk_from, .-treadle_rt_walk_from
 )");
 
 void* gobuf_prepare(std::byte* top) noexcept {
@@ -79,6 +107,12 @@ void* gobuf_prepare(std::byte* top) noexcept {
   void (*entry)() = &treadle_rt_entry;
   std::memcpy(sp + 8 * 6, &entry, sizeof entry);
   return sp;
+}
+
+const void* gobuf_return_address(const void* sp) noexcept {
+  const void* address;
+  std::memcpy(&address, static_cast<const std::byte*>(sp) + 8 * 6, sizeof address);
+  return address;
 }
 
 #else

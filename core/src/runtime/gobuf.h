@@ -21,10 +21,15 @@ extern "C" {
 void treadle_rt_switch(void** save, void* load);
 // Where a fresh stack begins: calls goroutine_main(). Unwinders stop here.
 void treadle_rt_entry();
+// Calls fn(arg). An unwinder that comes by from there goes on in whoever saved `sp`.
+void treadle_rt_walk_from(void* sp, void (*fn)(void*), void* arg);
 }
 
 // Prepares a stack that has never run: the first switch to the result enters goroutine_main() with
 // the stack pointer at `top` (16-byte aligned) or just below.
 void* gobuf_prepare(std::byte* top) noexcept;
+
+// Where the switch that saved `sp` will return to.
+const void* gobuf_return_address(const void* sp) noexcept;
 
 }  // namespace treadle::rt

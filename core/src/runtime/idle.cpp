@@ -64,6 +64,7 @@ bool remove_idle_locked(M* m) noexcept {
 }
 
 void adopt_thread(M* m) {
+  m->tid.store(::gettid(), std::memory_order_relaxed);
   pthread_attr_t attr;
   void* low = nullptr;
   std::size_t size = 0;
@@ -251,6 +252,7 @@ void start_template_thread() {
   const int e = ::pthread_create(&t, &attr, template_main, nullptr);
   ::pthread_attr_destroy(&attr);
   if (e != 0) fatal("cannot make the runtime's first thread");
+  sched.template_thread.store(t, std::memory_order_release);
   sched.own_threads.fetch_add(1, std::memory_order_relaxed);
 }
 

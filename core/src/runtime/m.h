@@ -59,6 +59,10 @@ struct alignas(128) M {
   P* nextp = nullptr;  // handed over with the note's wake-up
   M* link = nullptr;   // idle list; under sched.lock
   int id = 0;
+  std::atomic<int> tid{0};  // the kernel's, for dumps
+  // Where this M's goroutine last entered the runtime from; null since it began to run here. Stored
+  // by this thread, read by dumps.
+  std::atomic<const void*> last_entry{nullptr};
   pthread_t thread{};
   void* signal_stack = nullptr;
 };

@@ -49,6 +49,7 @@ void adopt(M* m, G* g) noexcept {
   wait_for_scan(g);
   if (!g->stack && !g_give_stack(m->p.load(std::memory_order_relaxed), g)) [[unlikely]]
     fatal("out of memory for a goroutine's stack (see vm.max_map_count and the memory limit)", g);
+  m->last_entry.store(nullptr, std::memory_order_relaxed);
   m->guard.store(g->depth, std::memory_order_relaxed);  // stays above zero: no P can be lost here
 }
 

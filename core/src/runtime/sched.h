@@ -140,6 +140,7 @@ struct Sched {
   // What may ready a goroutine from where the scheduler does not look: signals subscribed to,
   // clocks of bubbles. Not descriptors, timers or threads.
   std::atomic<std::int32_t> outside_wakers{0};
+  std::atomic<pthread_t> template_thread{};  // its signals are open, and it holds no lock for long
   std::atomic<std::int32_t> own_threads{0};  // threads of the runtime that are no Ms
 
   std::atomic<bool> started{false};
@@ -272,6 +273,8 @@ G* g_alloc_foreign() noexcept;
 // A stack for a G that is to run for the first time; `p` may be null. False: there is none.
 bool g_give_stack(P* p, G* g) noexcept;
 void g_free(M* m, G* g) noexcept;
+// Inside the guard, on the goroutine that ends; what it has is gone already.
+[[noreturn]] void end_current_goroutine(M* m) noexcept;
 // A dead P's spare Gs become everybody's.
 void g_give_back(P* p) noexcept;
 // Calls `visit` for every G ever made; any thread.
@@ -281,7 +284,12 @@ void for_each_g(void (*visit)(G*, void*), void* arg);
 [[noreturn]] void fatal(const char* what) noexcept;
 // The same, with the goroutine it concerns.
 [[noreturn]] void fatal(const char* what, const G* g) noexcept;
+// A process that is ending has so long to say why.
+void limit_last_words() noexcept;
 void install_fault_handlers();
+// --- uncaught.cpp
+void install_terminate_handler();
+// --- fatal.cpp
 void install_signal_stack(M* m);
 void remove_signal_stack(M* m);
 

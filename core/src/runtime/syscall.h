@@ -60,8 +60,10 @@ namespace treadle::rt {
 // the G may be moved to another one.
 M* enter_slow(M* m, bool parking) noexcept;
 
-inline M* enter_as(bool parking) noexcept {
+[[gnu::always_inline]] inline M* enter_as(bool parking) noexcept {
   M* m = getm();
+  // Whoever called the function that this is inlined into.
+  m->last_entry.store(__builtin_return_address(0), std::memory_order_relaxed);
   m->guard.store(m->guard.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // the revoker's membarrier does the rest
   if (m->req.load(std::memory_order_relaxed) != 0) [[unlikely]]
@@ -78,7 +80,7 @@ inline void leave() noexcept {
 // Scope of a call that never parks. m() is valid throughout.
 class Entry {
  public:
-  Entry() noexcept : m_(enter_as(false)) {}
+  [[gnu::always_inline]] Entry() noexcept : m_(enter_as(false)) {}
   ~Entry() { leave(); }
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
@@ -91,7 +93,7 @@ class Entry {
 // Scope of a call that may park: no M is kept, since it changes.
 class ParkingEntry {
  public:
-  ParkingEntry() noexcept { enter_as(true); }
+  [[gnu::always_inline]] ParkingEntry() noexcept { enter_as(true); }
   ~ParkingEntry() { leave(); }
   ParkingEntry(const ParkingEntry&) = delete;
   ParkingEntry& operator=(const ParkingEntry&) = delete;
