@@ -21,6 +21,7 @@
 #include <treadle/wait_group.h>
 
 #include "gate.h"
+#include "runtime/bubble.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 #include "wait_list.h"
@@ -116,7 +117,7 @@ void BatcherCore::stored() noexcept {
   impl_->change([this] {
     Impl& b = *impl_;
     const std::uint64_t waiting = b.stored++ - b.taken;
-    if (waiting % b.max_size == 0) b.starts.push_back(rt::nanotime());
+    if (waiting % b.max_size == 0) b.starts.push_back(rt::clock_nanos());
     // The first one sets the time, the last one of a batch ends the wait.
     return waiting == 0 || waiting + 1 == b.max_size || b.closing;
   });
@@ -134,8 +135,9 @@ std::size_t BatcherCore::next() {
     b.lock.lock();
     const std::uint64_t waiting = b.stored - b.taken;
     const std::int64_t due = b.due_at();
-    const bool now = waiting >= b.max_size ||
-                     (waiting > 0 && (b.closing || b.taken < b.flush_to || due <= rt::nanotime()));
+    const bool now =
+        waiting >= b.max_size ||
+        (waiting > 0 && (b.closing || b.taken < b.flush_to || due <= rt::clock_nanos()));
     if (now || (waiting == 0 && b.finished)) {
       const std::uint64_t n = std::min(waiting, b.max_size);
       b.taken += n;

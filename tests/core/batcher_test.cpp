@@ -7,11 +7,14 @@
 #include <numeric>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <treadle/chan.h>
 #include <treadle/go.h>
 #include <treadle/one_shot.h>
+#include <treadle/testing.h>
+#include <treadle/timer.h>
 #include <treadle/wait_group.h>
 
 #include "support/goroutine.h"
@@ -53,6 +56,33 @@ TEST(BatcherTime, FewValuesAreDeliveredAfterTheDelay) {
     EXPECT_EQ(all, (Batch{1, 2}));
     EXPECT_TRUE(b.add(3));
     EXPECT_EQ(batches.recv(), Batch{3}) << "the time begins anew";
+  });
+}
+
+TEST(BatcherTime, DelayCountsFromTheFirstValueOfEachBatch) {
+  testing::run_virtual([] {
+    std::vector<std::pair<Duration, Batch>> got;
+    const TimePoint start = Clock::now();
+    Batcher<int> b({.max_size = 3, .max_delay = 10ms}, [&](Batch v) {
+      got.emplace_back(Clock::now() - start, std::move(v));
+      (void)sleep(4ms);
+    });
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_TRUE(b.add(i));
+      (void)sleep(2ms);
+    }
+    b.close();
+    ASSERT_EQ(got.size(), 2u);
+    EXPECT_EQ(got[0], std::pair(Duration(4ms), Batch({0, 1, 2})));
+    EXPECT_EQ(got[1], std::pair(Duration(10ms), Batch({3, 4}))) << "by close()";
+    Batcher<int> c({.max_size = 2, .max_delay = 10ms, .max_pending = 10}, [&](Batch v) {
+      got.emplace_back(Clock::now() - start, std::move(v));
+      (void)sleep(4ms);
+    });
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(c.add(i));
+    (void)sleep(1s);
+    ASSERT_EQ(got.size(), 4u);
+    EXPECT_EQ(got[3].first - got[2].first, 10ms) << "waited while the first was delivered";
   });
 }
 

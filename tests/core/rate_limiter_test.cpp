@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <treadle/go.h>
+#include <treadle/testing.h>
 #include <treadle/wait_group.h>
 
 #include "support/goroutine.h"
@@ -282,6 +283,19 @@ TEST(RateLimiterWait, RateIsKept) {
     }
     wg.wait();
     EXPECT_GE(Clock::now() - start, 19ms) << "40 events, 39 of them 0.5 ms apart";
+  });
+}
+
+TEST(RateLimiterWait, VirtualTimeToTheNanosecond) {
+  testing::run_virtual([] {
+    RateLimiter limiter(Rate::every(1h), 2);
+    const TimePoint start = Clock::now();
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(limiter.wait());
+    EXPECT_EQ(Clock::now() - start, 3h);
+    const auto ctx = with_timeout(background(), 61min).context;
+    EXPECT_TRUE(limiter.wait(ctx));
+    EXPECT_EQ(limiter.wait(ctx).error(), Errc::timed_out);
+    EXPECT_EQ(Clock::now() - start, 4h) << "refused at once";
   });
 }
 
