@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 #include <treadle/chan.h>
 #include <treadle/go.h>
 #include <treadle/runtime.h>
+#include <treadle/task.h>
 #include <treadle/wait_group.h>
 
 #include "runtime/sanitizer.h"
@@ -240,6 +242,38 @@ TEST_F(StackDeathTest, NoMemoryForAStackNamesTheGoroutine) {
         });
       },
       "out of memory for a goroutine's stack(.|\n)*created at .*stack_test.cpp");
+#endif
+}
+
+TEST_F(StackDeathTest, NoMemoryForATasksStackIsAnErrorOfSpawn) {
+#if !TREADLE_ASAN && !TREADLE_TSAN
+  EXPECT_EXIT(
+      {
+        max_procs();
+        rt::stack_init(rt::kMaxStack, rt::GuardKind::probe);
+        rlimit space{};
+        ::getrlimit(RLIMIT_AS, &space);
+        space.rlim_cur = 1u << 30;
+        ::setrlimit(RLIMIT_AS, &space);
+        int failed = 0;
+        std::size_t started = 0;
+        test::run([&] {
+          auto gate = make_chan<int>();
+          std::vector<treadle::Task<void>> tasks;
+          for (int i = 0; i < 100 && failed == 0; ++i) {
+            try {
+              tasks.push_back(spawn([gate] { gate.recv(); }));
+            } catch (const std::system_error& e) {
+              failed = e.code() == std::errc::not_enough_memory ? 1 : 2;
+            }
+          }
+          started = tasks.size();
+          gate.close();
+          for (auto& t : tasks) t.join();
+        });
+        std::exit(failed == 1 && started > 0 ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
 #endif
 }
 

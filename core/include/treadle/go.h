@@ -28,7 +28,7 @@ struct GoOptions {
   std::string name{};
   // Added to those inherited from the goroutine that starts this one.
   Labels labels{};
-  // Bytes of address space for its stack, 64 KiB to 64 MiB, rounded up to whole pages; anything
+  // Bytes of address space for its stack, 64 KiB to 64 MiB, rounded up to a power of two; anything
   // else panics with the value. 0: RuntimeOptions::stack_size.
   std::size_t stack_size = 0;
 };
