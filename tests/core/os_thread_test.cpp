@@ -97,7 +97,6 @@ TEST(OsThreadLock, KeepsThreadLocalStateAcrossParks) {
         ::sigemptyset(&usr1);
         ::sigaddset(&usr1, SIGUSR1);
         if (i % 2) ::pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
-        std::mutex recursive_owner;
         for (int k = 0; k < 50; ++k) {
           gosched();
           EXPECT_EQ(thread_mark(), i);
@@ -116,7 +115,6 @@ TEST(OsThreadLock, KeepsThreadLocalStateAcrossParks) {
 TEST(OsThreadLock, ThreadRunsNobodyElse) {
   test::run([] {
     std::atomic<long> home{0};
-    std::atomic<bool> stop{false};
     auto gate = make_chan<int>();
     auto tied = spawn([&] {
       OsThreadLock lock;

@@ -359,10 +359,10 @@ TEST(SelectRaceStress, CrowdsLoseAndDoubleNothing) {
     auto [ctx, cancel] = with_cancel(background());
     WaitGroup all;
     std::atomic<int> steps{0};
-    Task drain([&, ctx = ctx] { crowd.drain(ctx); });
+    Task drain([&] { crowd.drain(ctx); });
     for (std::uint32_t s = 0; s < kSelectors; ++s) {
       all.add(1);
-      go([&, s, ctx = ctx] {
+      go([&, s] {
         std::uint32_t random = s * 7919 + 1;
         while (!ctx.done() && steps++ < 4 * kMany) crowd.step(ctx, random);
         all.done();
@@ -381,8 +381,8 @@ TEST(SelectRaceStress, CrowdsOfPlainThreadsToo) {
     auto [ctx, cancel] = with_cancel(background());
     WaitGroup all;
     std::atomic<int> steps{0};
-    Task drain([&, ctx = ctx] { crowd.drain(ctx); });
-    const auto body = [&, ctx = ctx](std::uint32_t s) {
+    Task drain([&] { crowd.drain(ctx); });
+    const auto body = [&](std::uint32_t s) {
       std::uint32_t random = s * 7919 + 1;
       while (!ctx.done() && steps++ < kMany) crowd.step(ctx, random);
       all.done();

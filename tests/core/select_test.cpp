@@ -555,7 +555,7 @@ TEST(SelectMemory, AllocatesNothing) {
   test::run([] {
     auto ch = make_chan<int>(), idle = make_chan<int>();
     auto [ctx, cancel] = with_cancel(background());
-    const auto rounds = [&, ctx = ctx](int n) {
+    const auto rounds = [&](int n) {
       Task sender([&] {
         for (int i = 0; i < n; ++i) select(on_send(ch, i), on_recv(idle), on_timeout(1h));
       });
