@@ -156,7 +156,7 @@ TEST(TaskJoinContext, CrossedByTheEnd) {
       auto [ctx, cancel] = with_cancel(background());
       auto gate = make_chan<int>();
       auto task = spawn([gate] { return gate.recv().value_or(-1); });
-      go([cancel = cancel] { cancel(); });
+      go([stop = cancel] { stop(); });
       go([gate] { gate.send(1); });
       if (task.join(ctx)) {
         ++joined;

@@ -302,7 +302,6 @@ TEST(TestingVirtualDeadlock, IsAPanicThatNamesTheBlocked) {
         auto ch = make_chan<int>();
         left = ch;
         go([ch] { (void)ch.recv(); });
-        WaitGroup never;
         (void)ch.recv();
       });
     });
