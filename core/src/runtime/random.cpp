@@ -27,14 +27,20 @@ std::uint64_t mix(std::uint64_t x) noexcept {
   return x ^ (x >> 31);
 }
 
-// Whether the P could be handed on must not depend on how far the template thread has got.
+// Whether the P could be handed on must not depend on how far the template thread has got: with one
+// P that would spoil the order. Where it cannot make a thread at all, once is enough to find out.
 bool wait_for_spare() noexcept {
+  static std::atomic<bool> hopeless{false};
+  if (spare_m_available()) return true;
+  if (sched.procs.load(std::memory_order_relaxed) > 1 || hopeless.load(std::memory_order_relaxed))
+    return false;
   const KeepErrno keep;
   for (int i = 0; i < kSpareRounds; ++i) {
-    if (spare_m_available()) return true;
     const timespec moment{0, 50'000};
     ::nanosleep(&moment, nullptr);
+    if (spare_m_available()) return true;
   }
+  hopeless.store(true, std::memory_order_relaxed);
   return false;
 }
 
