@@ -83,6 +83,18 @@ TEST(SubprocessExit, CodeSignalAndText) {
   });
 }
 
+TEST(SubprocessExit, ReapedBySomebodyElseIsAnError) {
+  test::run([] {
+    const auto previous = ::signal(SIGCHLD, SIG_IGN);  // the kernel reaps
+    auto p = Subprocess::spawn(shell("exit 3"));
+    ASSERT_TRUE(p);
+    EXPECT_EQ(p->wait().error(), std::errc::no_child_process);
+    EXPECT_FALSE(p->status());
+    EXPECT_EQ(p->kill().error(), std::errc::no_such_process);
+    ::signal(SIGCHLD, previous);
+  });
+}
+
 TEST(SubprocessSpawn, MissingProgramsAndDirectories) {
   test::run([] {
     const auto before = test::open_descriptors();
