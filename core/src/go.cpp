@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/bubble.h"
+#include "runtime/debug_layout.h"
 #include "runtime/dispatch.h"
 #include "runtime/extra.h"
 #include "runtime/sched.h"
@@ -136,6 +137,10 @@ bool g_give_stack(P* p, G* g) noexcept {
   if (!g->stack) return false;
   g->sched.sp = gobuf_prepare(g->stack->top);
   return true;
+}
+
+void publish_gs_to_debuggers() noexcept {
+  debug_layout_init(&pool.blocks, kBlock, sizeof(G) * kBlock);
 }
 
 void for_each_g(void (*visit)(G*, void*), void* arg) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -30,6 +31,8 @@ class PublishedText {
   void set(std::string_view text) noexcept;
   // The text's beginning, ended by a zero; empty when a writer is at it and does not end soon.
   void get(char (&into)[kSize + 1]) const noexcept;
+  // Where debuggers find it.
+  static constexpr std::size_t words_offset() noexcept { return offsetof(PublishedText, words_); }
 
  private:
   std::atomic<std::uint32_t> version_{0};

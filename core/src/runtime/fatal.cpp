@@ -131,6 +131,7 @@ void install_fault_handlers() {
   install_quit_handler();
   install_terminate_handler();
   walk_init();
+  publish_gs_to_debuggers();
 }
 
 void install_signal_stack(M* m) {

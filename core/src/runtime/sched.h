@@ -273,6 +273,7 @@ G* g_alloc_foreign() noexcept;
 // A stack for a G that is to run for the first time; `p` may be null. False: there is none.
 bool g_give_stack(P* p, G* g) noexcept;
 void g_free(M* m, G* g) noexcept;
+void publish_gs_to_debuggers() noexcept;
 // Inside the guard, on the goroutine that ends; what it has is gone already.
 [[noreturn]] void end_current_goroutine(M* m) noexcept;
 // A dead P's spare Gs become everybody's.
