@@ -118,6 +118,7 @@ void g_free(M* m, G* g) noexcept {
   stack_put(p->stacks, std::exchange(g->stack, nullptr));
   g->context = nullptr;
   g->bound_m = nullptr;
+  g->hog = 0;
   if (g->in_bubble) [[unlikely]]
     bubble_leave(m, g);
   g->status.store(GStatus::idle, std::memory_order_relaxed);

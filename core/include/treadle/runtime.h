@@ -8,6 +8,9 @@
 
 namespace treadle {
 
+// A feature that is on unless it is turned off.
+enum class Feature : std::uint8_t { by_default, on, off };
+
 // What can be chosen before the runtime starts. Zero means the default throughout. Values out of
 // range panic with the value in the text.
 struct RuntimeOptions {
@@ -30,6 +33,18 @@ struct RuntimeOptions {
   // The most threads the runtime makes, 8 to 100,000. At the limit Ps are no longer taken from
   // goroutines that block; it is logged and counted. 0: 10,000.
   int max_threads = 0;
+  // How many goroutines at once may have lost their P in blocking() and its like, 1 to 100,000;
+  // each has a thread to itself. Further ones wait for their turn before their call. Fewer when
+  // max_threads (or what the system allows) leaves no room for so many. 0: 512.
+  int max_blocking = 0;
+  // Off: a goroutine that computes, or blocks without a hint, keeps its P until its next parking
+  // call; see the notes on preemption below. By default the environment's TREADLE_PREEMPT (on,
+  // off), else on.
+  Feature preempt = Feature::by_default;
+  // The runtime's threads ask the kernel for short time slices (Linux 6.12 and newer). Threads and
+  // processes started by goroutines inherit them. By default the environment's TREADLE_KERNEL_SLICE
+  // (on, off), else on.
+  Feature kernel_slices = Feature::by_default;
   // For tests: not 0 makes the scheduler choose at random wherever it is free to choose (which
   // goroutine runs next, where a woken one queues, who is robbed, when a call yields), with tiny
   // queues. All choices follow from this number, so that with one P a run without outside events
@@ -66,7 +81,14 @@ struct RuntimeStats {
   std::uint64_t parks = 0;              // waits that really parked
   std::uint64_t handoffs = 0;           // Ps taken from a goroutine in a hinted call
   std::uint64_t preemptions = 0;        // Ps taken from a goroutine that gave no hint
-  std::uint64_t yields_on_request = 0;  // goroutines that gave way at a parking call when asked
+  std::uint64_t yields_on_request = 0;  // goroutines that gave way at a call when asked to
+  std::uint64_t gave_way_in_place = 0;  // of these, at a call that does not park
+  std::uint64_t short_slices = 0;       // slices shortened, since the goroutine used to compute
+  std::uint64_t detached = 0;           // goroutines that run without a P now
+  std::uint64_t refused_handoffs = 0;   // Ps not taken for want of a thread to run them
+  std::uint64_t thread_failures = 0;    // threads that the system did not make
+  std::uint64_t blocking_waits = 0;     // blocking calls that had to wait for their turn
+  std::uint64_t procs = 0;              // max_procs()
   std::uint64_t steals = 0;             // batches stolen from another P
   std::uint64_t polls = 0;              // epoll_wait calls
 };

@@ -57,6 +57,7 @@ enum class WaitReason : std::uint8_t {
   descriptor,
   subprocess,
   virtual_time,
+  blocking,
 };
 const char* wait_reason_text(WaitReason r) noexcept;
 
@@ -72,7 +73,9 @@ struct alignas(128) G {
   M* bound_m = nullptr;
   std::atomic<std::int64_t> waiting_since{0};        // coarse clock, for dumps and the sweep
   std::atomic<std::uint32_t> scan{0};                // held by an inspector; see scan.h
-  std::uint32_t depth = 1;                           // guard depth while not running
+  std::uint16_t depth = 1;                           // guard depth while not running
+  // So many slices to come are short ones, since it lost its P while it computed. The runner's.
+  std::uint8_t hog = 0;
   std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
   std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
   bool eh_saved = false;                             // `eh` holds something

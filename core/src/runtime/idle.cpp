@@ -19,6 +19,7 @@
 #include <treadle/log.h>
 
 #include "runtime/foreign.h"
+#include "runtime/kernel_slice.h"
 #include "runtime/netpoll.h"
 #include "runtime/random.h"
 #include "runtime/scan.h"
@@ -29,12 +30,14 @@ namespace treadle::rt {
 
 namespace {
 
-constexpr std::int64_t kIdleRetire = 10'000'000'000;  // 10 s
-constexpr std::int32_t kKeepIdle = 4;                 // as many stay for good
+constexpr std::int32_t kKeepIdle = 4;                    // as many stay for good
+constexpr std::int64_t kProbeEvery = 100'000'000;        // 100 ms
+constexpr std::int64_t kComplainEvery = 10'000'000'000;  // 10 s
 
 struct Template {
-  int requests = -1;  // eventfd, read by the template thread
-  M* gone = nullptr;  // Ms of ended threads, for reuse; under sched.lock
+  int requests = -1;            // eventfd, read by the template thread
+  M* gone = nullptr;            // Ms of ended threads, for reuse; under sched.lock
+  std::int64_t next_probe = 0;  // under sched.lock
 } tmpl;
 
 void push_idle_locked(M* m) noexcept {
@@ -83,7 +86,9 @@ void adopt_thread(M* m) {
 // A new M: takes a P that waits for one, else stands by as the spare.
 void* m_main(void* arg) {
   M* m = static_cast<M*>(arg);
+  m->tid = ::gettid();
   setm(m);
+  kernel_slice_adopt_thread();
   adopt_thread(m);
   install_signal_stack(m);
   P* p = nullptr;
@@ -109,24 +114,56 @@ void* m_main(void* arg) {
   return nullptr;
 }
 
+// The template thread's. It tries again whenever somebody asks for a thread, so that much is logged
+// only now and then.
+void report_failure(int error) {
+  static std::int64_t last = -kComplainEvery;
+  sched.thread_failures.fetch_add(1, std::memory_order_relaxed);
+  const std::int64_t now = nanotime();
+  if (now - last < kComplainEvery) return;
+  last = now;
+  log::warn("cannot make a thread: {}; Ps are not taken from goroutines that block meanwhile",
+            std::strerror(error));
+}
+
+// What can be made has changed: the limit of blocking calls follows.
+void threads_possible(std::int32_t ms) {
+  {
+    LockGuard hold(sched.lock);
+    if (std::exchange(sched.ms_possible, ms) == ms) return;
+  }
+  update_blocking_limit();
+}
+
 bool make_thread(M* m) {
   pthread_attr_t attr;
   ::pthread_attr_init(&attr);
   ::pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   sigset_t previous;
   block_async_signals(&previous);
-  const int e = ::pthread_create(&m->thread, &attr, m_main, m);
+  const auto maker = sched.thread_maker.load(std::memory_order_relaxed);
+  const int e = maker(&m->thread, &attr, m_main, m);
   ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   ::pthread_attr_destroy(&attr);
-  if (e != 0) log::warn("cannot make a thread: {}", std::strerror(e));
+  if (e != 0) report_failure(e);
   return e == 0;
+}
+
+// The last thread could not be made, and calls wait for their turn for want of threads: one more
+// is tried now and then, however many stand by.
+bool probe_due_locked(std::int64_t now) {
+  if (sched.ms_possible == kNoLimit || !blocking_calls_wait() || now < tmpl.next_probe)
+    return false;
+  tmpl.next_probe = now + kProbeEvery;
+  return true;
 }
 
 // True when a thread should be made now; counts it.
 bool claim_thread(bool* limited) {
+  const std::int64_t now = nanotime();
   LockGuard hold(sched.lock);
   // One spare, and one for each P that waits; those on their way count.
-  if (sched.idle_ms + sched.ms_starting > sched.ms_wanted) return false;
+  if (sched.idle_ms + sched.ms_starting > sched.ms_wanted && !probe_due_locked(now)) return false;
   *limited = sched.ms >= sched.max_ms;
   if (*limited) return false;
   ++sched.ms;
@@ -168,14 +205,21 @@ bool make_spare() {
     return false;
   }
   M* m = new_m();
-  if (m && make_thread(m)) return true;
-  LockGuard hold(sched.lock);
-  --sched.ms;
-  --sched.ms_starting;
-  if (m) {
-    m->link = tmpl.gone;
-    tmpl.gone = m;
+  if (m && make_thread(m)) {
+    threads_possible(kNoLimit);
+    return true;
   }
+  std::int32_t alive;
+  {
+    LockGuard hold(sched.lock);
+    alive = --sched.ms;
+    --sched.ms_starting;
+    if (m) {
+      m->link = tmpl.gone;
+      tmpl.gone = m;
+    }
+  }
+  threads_possible(alive);
   return false;
 }
 
@@ -213,14 +257,21 @@ void wait_for_request(std::int64_t until) {
   }
 }
 
+// When the template thread has to look again, kNever for when it is asked.
+std::int64_t next_look() {
+  const std::int64_t in = check_deadlock();
+  std::int64_t at = in < 0 ? kNever : nanotime() + in;
+  LockGuard hold(sched.lock);
+  if (sched.ms_possible != kNoLimit && blocking_calls_wait()) at = std::min(at, tmpl.next_probe);
+  return at;
+}
+
 void* template_main(void*) {
   for (;;) {
     while (make_spare()) {
     }
     do_service();
-    const std::int64_t in = check_deadlock();
-    const std::int64_t look_again = in < 0 ? kNever : nanotime() + in;
-    wait_for_request(std::min(look_again, next_sweep));
+    wait_for_request(std::min(next_look(), next_sweep));
   }
 }
 
@@ -399,7 +450,7 @@ bool stopm(M* m) noexcept {
   if (quiet) suspect_deadlock();
   if (!excess) {
     m->note.sleep();
-  } else if (!m->note.sleep_for(kIdleRetire)) {
+  } else if (!m->note.sleep_for(sched.idle_retire.load(std::memory_order_relaxed))) {
     {
       LockGuard hold(sched.lock);
       if (remove_idle_locked(m)) return false;

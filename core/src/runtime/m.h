@@ -21,6 +21,14 @@ inline constexpr std::uint32_t kReqLost = 2;  // the P is gone
 inline constexpr std::uint32_t kReqMask = 3;
 inline constexpr std::uint32_t kReqSlow = 4;  // every entry takes the slow path; kept by every CAS
 
+// Why an M has no P, stored before its request line says `lost`.
+enum class Lost : std::uint8_t {
+  slice_over,  // its goroutine gave no hint; blocked, as far as one can tell
+  computing,   // its goroutine gave no hint and used the CPU all through its slice
+  hinted,      // its goroutine is in a hinted blocking call; counted in sched.blocking_room
+  stopped,     // the world stops
+};
+
 // What happens on the next stack after a switch, once the registers of the one left are saved.
 // `g` is the goroutine left; after the hook has published it, it is no longer ours.
 using SwitchHook = void (*)(M* m, G* g, void* arg);
@@ -46,6 +54,8 @@ struct alignas(128) M {
   Gobuf g0;                                // the thread's own stack, while a G runs
   FiberState g0_fiber;
   G* next_g = nullptr;  // to be run before any other; this thread only
+  // By whoever stores `lost`, before; read by this thread once it sees that.
+  Lost lost_how = Lost::slice_over;
   std::uint64_t rng = 1;
   bool spinning = false;  // counted in sched.spinning; this thread only
   bool foreign = false;   // a plain thread's: never holds a P, curg stands for it
@@ -59,7 +69,7 @@ struct alignas(128) M {
   P* nextp = nullptr;  // handed over with the note's wake-up
   M* link = nullptr;   // idle list; under sched.lock
   int id = 0;
-  std::atomic<int> tid{0};  // the kernel's, for dumps
+  std::atomic<int> tid{0};  // the kernel's; set before the M takes its first P
   // Where this M's goroutine last entered the runtime from; null since it began to run here. Stored
   // by this thread, read by dumps.
   std::atomic<const void*> last_entry{nullptr};

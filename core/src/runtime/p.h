@@ -35,7 +35,7 @@ class Counter {
 };
 
 struct PCounters {
-  Counter spawned, ended, parks, yields_on_request, steals, polls;
+  Counter spawned, ended, parks, yields_on_request, gave_way_in_place, short_slices, steals, polls;
 };
 
 struct alignas(128) P {
@@ -65,11 +65,17 @@ struct alignas(128) P {
   // once. Set by sysmon, counted down by the holder; a lost count only costs a hint.
   std::atomic<std::uint32_t> long_hints{0};
 
+  // The running slice is a short one, since its goroutine is known to compute for long. The
+  // holder's; sysmon reads it.
+  std::atomic<bool> short_slice{false};
+
   // sysmon's view at its last look; under the revoker's lock.
   std::uint32_t seen_tick = 0;
   std::int64_t seen_tick_when = 0;
   std::uint32_t seen_blk = 0;
   std::int64_t seen_blk_when = 0;
+  std::int64_t seen_cpu = 0;       // the M's CPU time
+  std::int64_t seen_cpu_when = 0;  // and when that was; 0: not in this slice
 };
 
 }  // namespace treadle::rt

@@ -89,7 +89,7 @@ Target to_next(M* m) noexcept {
   G* next = next_local(m, p, &inherit);
   if (!next) return to_g0(m);
   if (!inherit) prefetch_followers(p);
-  begin_slice(m, p, inherit);
+  begin_slice(m, p, next, inherit);
   adopt(m, next);
   return {&next->stack->fiber, next->sched.sp};
 }
@@ -259,7 +259,7 @@ void yield_g(YieldTo where) noexcept {
   if (where == YieldTo::local_queue) {
     P* p = m->p.load(std::memory_order_relaxed);
     if (alone(p)) {
-      begin_slice(m, p, false);
+      begin_slice(m, p, m->curg, false);
       return;
     }
   }

@@ -13,6 +13,7 @@ struct Candidate {
   P* p;
   M* m;
   std::uint32_t tick;  // P.schedtick: a slice that began later is not meant
+  Lost how;
 };
 
 // Asks for the M's P. True: the ask stands, from now or from before.

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +21,7 @@
 
 #include "runtime/cgroup.h"
 #include "runtime/foreign.h"
+#include "runtime/kernel_slice.h"
 #include "runtime/netpoll.h"
 #include "runtime/random.h"
 #include "runtime/sched.h"
@@ -63,6 +65,15 @@ std::uint64_t seed_from_environment() {
   return seed;
 }
 
+bool choose(Feature wanted, const char* variable) {
+  if (wanted != Feature::by_default) return wanted == Feature::on;
+  const char* text = std::getenv(variable);
+  const std::string_view value = text ? text : "";
+  if (value.empty() || value == "on") return true;
+  if (value == "off") return false;
+  throw Panic(fmt::format("treadle: {}={}: must be on or off", variable, value));
+}
+
 int choose_procs(int wanted) {
   if (wanted > 0) return wanted;
   if (int n = procs_from_environment()) return n;
@@ -96,7 +107,10 @@ void start_locked(const RuntimeOptions& o) {
   check_range<std::size_t>("stack_size", o.stack_size, kMinStack, kMaxStack);
   check_range<std::int64_t>("stack_trim_after (ms)", o.stack_trim_after.count(), 10, 86'400'000);
   check_range("max_threads", o.max_threads, 8, 100'000);
+  check_range("max_blocking", o.max_blocking, 1, 100'000);
   const int procs = choose_procs(o.max_procs);
+  const bool preempt = choose(o.preempt, "TREADLE_PREEMPT");
+  const bool kernel_slices = choose(o.kernel_slices, "TREADLE_KERNEL_SLICE");
 
   const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   const std::size_t stack_size = o.stack_size ? o.stack_size : kDefaultStack;
@@ -105,6 +119,9 @@ void start_locked(const RuntimeOptions& o) {
   if (o.stack_trim_after.count() > 0)
     sched.stack_idle = std::chrono::nanoseconds(o.stack_trim_after).count();
   if (o.max_threads) sched.max_ms = o.max_threads;
+  if (o.max_blocking) sched.max_blocking = o.max_blocking;
+  sched.preempt = preempt;
+  kernel_slice_init(kernel_slices);
   membarrier_init();
   random_start(o.sched_seed ? o.sched_seed : seed_from_environment());
   ignore_sigpipe();
@@ -117,6 +134,7 @@ void start_locked(const RuntimeOptions& o) {
     sched.ps.append(p);
   }
   sched.procs.store(procs, std::memory_order_relaxed);
+  update_blocking_limit();
   {
     LockGuard hold(sched.lock);
     for (int i = procs; i-- > 0;) pidleput_locked(sched.ps[static_cast<std::size_t>(i)]);
@@ -166,6 +184,7 @@ const char* wait_reason_text(WaitReason r) noexcept {
     case WaitReason::descriptor: return "descriptor";
     case WaitReason::subprocess: return "subprocess";
     case WaitReason::virtual_time: return "virtual time";
+    case WaitReason::blocking: return "blocking call's turn";
   }
   return "?";
 }
@@ -212,6 +231,8 @@ RuntimeStats runtime_stats() {
     ended += p->counters.ended.get();
     s.parks += p->counters.parks.get();
     s.yields_on_request += p->counters.yields_on_request.get();
+    s.gave_way_in_place += p->counters.gave_way_in_place.get();
+    s.short_slices += p->counters.short_slices.get();
     s.steals += p->counters.steals.get();
     s.polls += p->counters.polls.get();
   }
@@ -223,6 +244,12 @@ RuntimeStats runtime_stats() {
   }
   s.handoffs = sched.handoffs.load(std::memory_order_relaxed);
   s.preemptions = sched.preemptions.load(std::memory_order_relaxed);
+  s.detached =
+      static_cast<std::uint64_t>(std::max(0, sched.detached.load(std::memory_order_relaxed)));
+  s.refused_handoffs = sched.refused_handoffs.load(std::memory_order_relaxed);
+  s.thread_failures = sched.thread_failures.load(std::memory_order_relaxed);
+  s.blocking_waits = sched.blocking_waits.load(std::memory_order_relaxed);
+  s.procs = static_cast<std::uint64_t>(max_procs());
   return s;
 }
 

@@ -44,11 +44,13 @@
 // stealing timers from a P's heap (removal would have to chase them: thieves run them in place).
 #pragma once
 
+#include <pthread.h>
 #include <signal.h>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include <treadle/detail/lock.h>
 #include <treadle/runtime.h>
@@ -86,6 +88,9 @@ enum class World : std::uint32_t {
   ended,   // stopped for good: the process ends
 };
 
+using ThreadMaker = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+inline constexpr std::int32_t kNoLimit = std::numeric_limits<std::int32_t>::max();
+
 struct Sched {
   Lock revoker;  // one at a time takes Ps away: sysmon, whoever stops the world
   Lock lock;     // protects the lists below
@@ -106,6 +111,7 @@ struct Sched {
   std::int32_t os_locked = 0;  // Ms that a goroutine is locked to; each is one of `ms`
   std::uint64_t ps_taken = 0;  // how often a P left the idle list: whether anything ran meanwhile
   std::int32_t max_ms = 10000;
+  std::int32_t ms_possible = kNoLimit;  // as many were alive when the last thread could not be made
   int next_m_id = 1;
   bool m_limit_logged = false;
 
@@ -131,6 +137,18 @@ struct Sched {
   std::atomic<bool> sysmon_slow{false};       // it sleeps for more than the hint's limit
   bool sysmon_deep = false;                   // it sleeps until an idle P is taken; under lock
 
+  // How many more goroutines may lose their P in a hinted call; at zero, further ones wait for
+  // their turn before the call. See blocking.cpp.
+  std::atomic<std::int32_t> blocking_room{0};
+  std::int32_t max_blocking = 512;
+
+  // Fixed before there is an M.
+  bool preempt = true;  // Ps are taken from goroutines that gave no hint, too
+
+  // Tests change these.
+  std::atomic<std::int64_t> idle_retire{10'000'000'000};  // a surplus M ends after so many ns
+  std::atomic<ThreadMaker> thread_maker{&::pthread_create};
+
   PList ps;
   std::atomic<std::int32_t> procs{0};  // GOMAXPROCS; stored while the world is stopped
 
@@ -147,7 +165,9 @@ struct Sched {
   std::atomic<bool> forked{false};  // this is a forked child: none of the threads is here
   std::atomic<std::uint64_t> next_id{1};
   std::atomic<std::uint64_t> foreign_spawned{0};
-  std::atomic<std::uint64_t> handoffs{0}, preemptions{0}, refused_handoffs{0};
+  std::atomic<std::int32_t> detached{0};  // Ms whose request line says `lost`
+  std::atomic<std::uint64_t> handoffs{0}, preemptions{0}, refused_handoffs{0}, blocking_waits{0},
+      thread_failures{0};
 };
 extern Sched sched;
 
@@ -232,6 +252,15 @@ void wake_sysmon() noexcept;
 // One revocation, as sysmon's, of whoever holds `p`, overdue or not. True: the P was taken and
 // handed on. For the litmus test; any thread without a P.
 bool revoke_once(P* p) noexcept;
+
+// --- blocking.cpp
+// A goroutine has lost its P in a hinted call; or has come back from it. The latter makes one of
+// those that wait for their turn runnable. Any thread.
+void blocking_began() noexcept;
+void blocking_ended() noexcept;
+bool blocking_calls_wait() noexcept;
+// The limit follows the number of Ps and how many threads can be made. Any thread.
+void update_blocking_limit() noexcept;
 
 // --- deadlock.cpp
 // Nothing runs and nothing is queued: every P is idle, every M stands still. Under sched.lock.

@@ -28,8 +28,8 @@
 #include <treadle/result.h>
 
 #include "runtime/netpoll.h"
-#include "runtime/revoke.h"
 #include "runtime/random.h"
+#include "runtime/revoke.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -67,7 +67,7 @@ bool stop_round(P* own) noexcept {
   for (P* p : sched.ps) {
     if (p == own || is_stopped(p)) continue;
     M* m = p->m.load(std::memory_order_acquire);
-    if (m && take({p, m, p->schedtick.load(std::memory_order_relaxed)}))
+    if (m && take({p, m, p->schedtick.load(std::memory_order_relaxed), Lost::stopped}))
       p->status.store(PStatus::stopped, std::memory_order_relaxed);
     else
       all = false;
@@ -128,6 +128,7 @@ void resize(M* self, std::int32_t n, std::vector<std::unique_ptr<P>>& fresh) {
     }
   }
   sched.procs.store(n, std::memory_order_relaxed);
+  update_blocking_limit();
 }
 
 struct Resize {

@@ -1,14 +1,13 @@
-// The slow side of entering the runtime, and the hints of blocking calls.
+// The slow side of entering the runtime.
 #include "runtime/syscall.h"
 
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <treadle/blocking.h>
-
 #include "runtime/dispatch.h"
 #include "runtime/foreign.h"
+#include "runtime/kernel_slice.h"
 #include "runtime/random.h"
 #include "runtime/scan.h"
 #include "runtime/sched.h"
@@ -57,7 +56,7 @@ void wait_bound(M* m, G* g) noexcept {
   g->status.store(GStatus::running, std::memory_order_relaxed);
   wait_for_scan(g);  // an inspector on its way must not take what is saved from here on for ours
   acquirep(m, p);
-  begin_slice(m, p, false);
+  begin_slice(m, p, m->curg, false);
 }
 
 void push_bound_locked(M* m, G* g) noexcept {
@@ -74,9 +73,19 @@ void push_bound_locked(M* m, G* g) noexcept {
   sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
 }
 
+// So many slices of a goroutine that lost its P while it computed are short ones; each further such
+// loss starts the count again.
+constexpr std::uint8_t kHogMemory = 8;
+
 // The P was taken away. Gets one, or queues the G and waits; returns the M the G is on then.
 M* reacquire(M* m, bool parking) noexcept {
   G* g = m->curg;
+  sched.detached.fetch_sub(1, std::memory_order_relaxed);
+  if (m->lost_how == Lost::hinted) blocking_ended();
+  if (m->lost_how == Lost::computing) {
+    g->hog = kHogMemory;
+    kernel_slice_of_detached(m->tid, KernelSlice::with_p);
+  }
   if (parking) {
     // Not by way of next_local(), which would look into a P that is not ours any more.
     m->hook = &hook_requeue;
@@ -96,7 +105,7 @@ M* reacquire(M* m, bool parking) noexcept {
     return m;
   }
   acquirep(m, p);
-  begin_slice(m, p, false);
+  begin_slice(m, p, m->curg, false);
   return m;
 }
 
@@ -109,6 +118,7 @@ M* give_way_in_place(M* m) noexcept {
   if (!work_waits(p, now)) return m;
   const bool stop = sched.stop_wanted.load(std::memory_order_relaxed);
   if (!stop && !spare_m_available()) return m;  // nobody could take over
+  p->counters.gave_way_in_place.add(1);
   p->m.store(nullptr, std::memory_order_relaxed);
   {
     LockGuard hold(sched.lock);
@@ -172,6 +182,9 @@ void membarrier_all() noexcept {
     req = m->req.load(std::memory_order_acquire);
   }
   if ((req & kReqMask) == kReqAsk && cas_req(m, kReqAsk, kReqNone, std::memory_order_acquire)) {
+    // Without preemption the ask is for parking calls only. It is withdrawn all the same: see
+    // above.
+    if (!parking && !sched.preempt && !sched.stop_wanted.load(std::memory_order_relaxed)) return m;
     m->p.load(std::memory_order_relaxed)->counters.yields_on_request.add(1);
     if (!parking) return give_way_in_place(m);
     yield_g(YieldTo::global_queue);
@@ -184,83 +197,3 @@ void membarrier_all() noexcept {
 }
 
 }  // namespace treadle::rt
-
-namespace treadle::detail {
-
-using namespace rt;
-
-namespace {
-
-// Gives the P away before a call that will be long. False: nobody could run it.
-bool hand_off_p() noexcept {
-  Entry entry;
-  M* m = entry.m();
-  if (!spare_m_available()) return false;
-  // We are inside the guard, so nobody else can take the P: the state is none or ask.
-  P* p = m->p.load(std::memory_order_relaxed);
-  m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
-               std::memory_order_relaxed);
-  p->m.store(nullptr, std::memory_order_relaxed);
-  sched.handoffs.fetch_add(1, std::memory_order_relaxed);
-  handoffp(p);
-  return true;
-}
-
-// A hinted call was long not long ago. With one P nobody polls the network during such a call, and
-// sysmon may be 10 ms away: so the P goes at once. The last of the expected ones is a plain hint
-// with sysmon awake, which finds out whether they still are long.
-[[gnu::noinline]] void begin_expected_long(P* p, std::uint32_t expected) noexcept {
-  p->long_hints.store(expected - 1, std::memory_order_relaxed);
-  if (expected > 1)
-    hand_off_p();
-  else
-    wake_sysmon();
-}
-
-}  // namespace
-
-// The hint is a counter that sysmon watches: odd for longer than its limit, with work waiting,
-// means that the P is taken. Nothing is entered, no lock is taken.
-[[gnu::noinline]] bool blocking_begin() noexcept {
-  M* m = getm();
-  const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
-  // A nested hint is the outer one's; inside blocking_long() there is no P to give.
-  if (m->foreign || (blk & 1) || (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqLost)
-    return false;
-  m->blk.store(blk + 1, std::memory_order_relaxed);
-  // Outside the guard the P may be lost at any moment; then this looks at another's, harmlessly.
-  P* p = m->p.load(std::memory_order_relaxed);
-  if (const std::uint32_t expected = p->long_hints.load(std::memory_order_relaxed); expected != 0)
-      [[unlikely]] {
-    begin_expected_long(p, expected);
-  } else if (sched.sysmon_slow.load(std::memory_order_relaxed)) [[unlikely]] {
-    Entry e;
-    p = e.m()->p.load(std::memory_order_relaxed);
-    if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) wake_sysmon();
-  }
-  return true;
-}
-
-[[gnu::noinline]] void blocking_end() noexcept {
-  M* m = getm();
-  const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
-  if (!(blk & 1)) return;
-  m->blk.store(blk + 1, std::memory_order_relaxed);
-  // Back to work only with a P.
-  if (m->req.load(std::memory_order_relaxed) & kReqMask) Entry e;
-}
-
-[[gnu::noinline]] bool blocking_begin_long() noexcept {
-  if (getm()->foreign) return false;
-  if (hand_off_p()) return false;
-  return blocking_begin();  // nobody could run the P yet; there will be one before long
-}
-
-[[gnu::noinline]] void blocking_end_long(bool hinted) noexcept {
-  if (hinted)
-    blocking_end();
-  else
-    Entry entry;
-}
-
-}  // namespace treadle::detail

@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 
+#include "runtime/kernel_slice.h"
 #include "runtime/netpoll.h"
 #include "runtime/revoke.h"
 #include "runtime/sched.h"
@@ -21,7 +23,11 @@ namespace treadle::rt {
 namespace {
 
 constexpr std::int64_t kMicrosecond = 1'000;
-constexpr std::int64_t kSlice = 10'000 * kMicrosecond;  // a goroutine that gave no hint
+constexpr std::int64_t kSlice = 10'000 * kMicrosecond;    // a goroutine that gave no hint
+constexpr std::int64_t kShortSlice = 500 * kMicrosecond;  // one that is known to compute for long
+// Short slices may end as often as there are Ps; barriers for them come no closer than this.
+constexpr std::int64_t kShortSliceEvery = 250 * kMicrosecond;
+constexpr std::int64_t kAskForThreadEvery = 100'000 * kMicrosecond;
 constexpr std::int64_t kHintSlice = 20 * kMicrosecond;  // one in a hinted call
 // A hinted call as long as this makes the network wait, if nobody polls it, and is expected again.
 constexpr std::int64_t kLongHint = 100 * kMicrosecond;
@@ -33,68 +39,127 @@ constexpr int kQuickRounds = 50;  // rounds at kMinSleep without a find before t
 constexpr int kDeepRounds = 5;    // rounds at kMaxSleep with every P idle before the deep sleep
 constexpr std::uint64_t kSweepFrom = 256;  // stacks, from which on idle ones are trimmed
 
-// Updates sysmon's view of `p`; true when its goroutine has held it for too long.
-bool overdue(P* p, M* m, std::int64_t now, bool* hinted) noexcept {
+// CPU time of the M's thread.
+std::int64_t cpu_time(const M* m) noexcept {
+  // As pthread_getcpuclockid() makes it: a thread's clock, scheduler time.
+  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(m->tid) << 3) | 6u);
+  timespec ts;
+  if (::clock_gettime(clock, &ts) != 0) return 0;
+  return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
+}
+
+enum class Overdue { no, unhinted, hinted };
+
+void sample_cpu(P* p, const M* m, std::int64_t now) noexcept {
+  p->seen_cpu = cpu_time(m);
+  p->seen_cpu_when = now;
+}
+
+// Updates sysmon's view of `p`, whose last one was `interval` ago; whether its goroutine has held
+// it for too long.
+Overdue overdue(P* p, const M* m, std::int64_t now, std::int64_t interval) noexcept {
   const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
   const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
+  const std::int64_t slice = p->short_slice.load(std::memory_order_relaxed) ? kShortSlice : kSlice;
   if (tick != p->seen_tick) {
     p->seen_tick = tick;
     p->seen_tick_when = now;
     p->seen_blk = blk;
     p->seen_blk_when = now;
-    return false;
+    p->seen_cpu_when = 0;
+    if (interval > slice / 5) sample_cpu(p, m, now);  // the next look may be the one that takes it
+    return Overdue::no;
   }
   if (blk != p->seen_blk) {
     p->seen_blk = blk;
     p->seen_blk_when = now;
   }
-  *hinted = (blk & 1) && now - p->seen_blk_when >= kHintSlice;
-  return *hinted || now - p->seen_tick_when >= kSlice;
+  if ((blk & 1) && now - p->seen_blk_when >= kHintSlice) return Overdue::hinted;
+  const std::int64_t age = now - p->seen_tick_when;
+  if (p->seen_cpu_when == 0 && age >= slice / 5) sample_cpu(p, m, now);
+  return age >= slice ? Overdue::unhinted : Overdue::no;
 }
 
-// One round over all Ps: true when at least one was taken.
-bool retake(std::int64_t now) noexcept {
-  constexpr std::size_t kMost = 64;  // a barrier serves that many; more wait for the next round
-  struct {
-    Candidate c;
-    bool hinted;
-  } candidates[kMost];
-  std::size_t n = 0;
-  LockGuard hold(sched.revoker);
-  // A goroutine that ends the process keeps its P to the last.
-  if (sched.world.load(std::memory_order_relaxed) == World::ended) return false;
-  for (P* p : sched.ps) {
-    M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
-    if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running) continue;
-    bool hinted = false;
-    if (!overdue(p, m, now, &hinted)) continue;
-    const bool long_hint = hinted && now - p->seen_blk_when >= kLongHint;
-    if (!work_waits(p, now, long_hint ? kLongHint : kUnpolled)) continue;
-    // Read before the ask: a slice that begins later withdraws it, or shows in the tick.
-    const std::uint32_t tick = p->seen_tick;
-    if (n < kMost && ask(m)) candidates[n++] = {{p, m, tick}, hinted};
-  }
-  if (n == 0) return false;
-  if (!spare_m_available()) {
-    // Without an M to run it the P would only lie idle: at the thread limit, goroutines that block
-    // keep theirs. They still yield at their next parking call.
-    sched.refused_handoffs.fetch_add(n, std::memory_order_relaxed);
-    return false;
-  }
-  membarrier_all();
-  bool any = false;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!take(candidates[i].c)) continue;
-    any = true;
-    P* p = candidates[i].c.p;
-    (candidates[i].hinted ? sched.handoffs : sched.preemptions)
-        .fetch_add(1, std::memory_order_relaxed);
-    if (candidates[i].hinted && now - p->seen_blk_when >= kLongHint)
-      p->long_hints.store(kExpectLong, std::memory_order_relaxed);
-    handoffp(p);
-  }
-  return any;
+// Whether the goroutine used the CPU rather than waited for something. Not a share of its slice:
+// the machine may have others to serve.
+bool was_computing(const P* p, const M* m) noexcept {
+  return p->seen_cpu_when != 0 && cpu_time(m) - p->seen_cpu >= kShortSlice / 2;
 }
+
+// What one round found, and does.
+class Round {
+ public:
+  Round(std::int64_t now, std::int64_t interval) noexcept : now_(now), interval_(interval) {}
+
+  // True when at least one P was taken.
+  bool run() noexcept {
+    LockGuard hold(sched.revoker);
+    // A goroutine that ends the process keeps its P to the last.
+    if (sched.world.load(std::memory_order_relaxed) == World::ended) return false;
+    for (P* p : sched.ps) look_at(p);
+    if (n_ == 0) return false;
+    if (!spare_m_available()) {
+      refuse();
+      return false;
+    }
+    membarrier_all();
+    bool any = false;
+    for (std::size_t i = 0; i < n_; ++i) any |= take_one(candidates_[i]);
+    return any;
+  }
+
+ private:
+  static constexpr std::size_t kMost = 64;  // a barrier serves that many; more wait for a round
+
+  void look_at(P* p) noexcept {
+    M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
+    if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running || n_ == kMost) return;
+    const Overdue why = overdue(p, m, now_, interval_);
+    if (why == Overdue::no) return;
+    const bool hinted = why == Overdue::hinted;
+    const bool long_hint = hinted && now_ - p->seen_blk_when >= kLongHint;
+    if (!work_waits(p, now_, long_hint ? kLongHint : kUnpolled)) return;
+    if (!hinted && !sched.preempt) {
+      ask(m);  // for its next parking call; nothing is taken, so there is no barrier either
+      return;
+    }
+    if (!hinted && now_ - p->seen_tick_when < kSlice) {
+      if (now_ - last_short_ < kShortSliceEvery) return;
+      short_ = true;
+    }
+    const Lost how = hinted                ? Lost::hinted
+                     : was_computing(p, m) ? Lost::computing
+                                           : Lost::slice_over;
+    // The tick was read before the ask: a slice that begins later withdraws it, or shows in it.
+    if (ask(m)) candidates_[n_++] = {p, m, p->seen_tick, how};
+  }
+
+  // Without an M to run it the P would only lie idle: at the limit of threads, goroutines that
+  // block keep theirs. They still yield at their next parking call.
+  void refuse() noexcept {
+    sched.refused_handoffs.fetch_add(n_, std::memory_order_relaxed);
+    if (now_ - last_request_ < kAskForThreadEvery) return;
+    last_request_ = now_;
+    wake_template_thread();  // it may be possible by now
+  }
+
+  bool take_one(const Candidate& c) noexcept {
+    if (short_) last_short_ = now_;
+    if (!take(c)) return false;
+    const bool hinted = c.how == Lost::hinted;
+    (hinted ? sched.handoffs : sched.preemptions).fetch_add(1, std::memory_order_relaxed);
+    if (hinted && now_ - c.p->seen_blk_when >= kLongHint)
+      c.p->long_hints.store(kExpectLong, std::memory_order_relaxed);
+    handoffp(c.p);
+    return true;
+  }
+
+  const std::int64_t now_, interval_;
+  Candidate candidates_[kMost];
+  std::size_t n_ = 0;
+  bool short_ = false;  // one of them had a short slice
+  static inline std::int64_t last_short_ = 0, last_request_ = 0;
+};
 
 void poll_network(std::int64_t now) noexcept {
   if (sched.polling.load(std::memory_order_relaxed) || netpoll_waiters() == 0 ||
@@ -115,7 +180,9 @@ class Sysmon {
       const std::int64_t now = nanotime();
       poll_network(now);
       request_sweep();
-      if (retake(now)) {
+      const bool took = Round(now, now - last_round_).run();
+      last_round_ = now;
+      if (took) {
         quiet_ = 0;
         sleep_ = kMinSleep;
       } else if (++quiet_ > kQuickRounds) {
@@ -165,6 +232,7 @@ class Sysmon {
     return true;
   }
 
+  std::int64_t last_round_ = 0;
   std::int64_t sleep_ = kMinSleep;
   int quiet_ = 0;        // rounds without a find
   int idle_rounds_ = 0;  // rounds at the longest sleep with every P idle
@@ -172,6 +240,7 @@ class Sysmon {
 
 void* sysmon_main(void*) {
   ::prctl(PR_SET_TIMERSLACK, 1);  // the default makes 70 us out of 20
+  kernel_slice_adopt_thread();
   Sysmon{}.run();
   return nullptr;
 }
@@ -197,8 +266,17 @@ bool take(const Candidate& c) noexcept {
     cas_req(c.m, kReqAsk, kReqNone, std::memory_order_relaxed);
     return false;
   }
-  if (!cas_req(c.m, kReqAsk, kReqLost, std::memory_order_acq_rel)) return false;
+  // All that the M looks at once it finds `lost` comes before. The kernel's slice too: afterwards
+  // it might undo what the M has set right already.
+  c.m->lost_how = c.how;
+  if (c.how == Lost::computing) kernel_slice_of_detached(c.m->tid, KernelSlice::computing);
+  if (!cas_req(c.m, kReqAsk, kReqLost, std::memory_order_acq_rel)) {
+    if (c.how == Lost::computing) kernel_slice_of_detached(c.m->tid, KernelSlice::with_p);
+    return false;
+  }
   c.p->m.store(nullptr, std::memory_order_relaxed);
+  sched.detached.fetch_add(1, std::memory_order_relaxed);
+  if (c.how == Lost::hinted) blocking_began();
   return true;
 }
 
@@ -209,7 +287,7 @@ bool revoke_once(P* p) noexcept {
   const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
   if (!ask(m) || !spare_m_available()) return false;
   membarrier_all();
-  if (!take({p, m, tick})) return false;
+  if (!take({p, m, tick, Lost::slice_over})) return false;
   handoffp(p);
   return true;
 }
