@@ -66,9 +66,11 @@ void hook_wait_for_room(M* m, G* g, void* again) {
 [[gnu::noinline]] void wait_for_room() noexcept {
   ParkingEntry entry;
   sched.blocking_waits.fetch_add(1, std::memory_order_relaxed);
+  G* g = getm()->curg;
   static char again;
   void* how = nullptr;
   do {
+    if (g->in_bubble) g->outside = true;  // whoever makes room is not of its bubble
     gopark(&hook_wait_for_room, how, WaitReason::blocking);
     how = &again;
   } while (sched.blocking_room.load(std::memory_order_seq_cst) <= 0);

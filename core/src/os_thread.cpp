@@ -99,7 +99,7 @@ bool run_locked(M* m) noexcept {
     p = std::exchange(m->nextp, nullptr);
     acquirep(m, p);
   }
-  begin_slice(m, p, false);
+  begin_slice(m, p, g, false);
   run_on_m(m, g);
   return true;
 }

@@ -197,21 +197,23 @@ TEST_F(BlockingLimitDeathTest, LivesWithinTheSystemsLimitOfThreads) {
   EXPECT_EXIT(
       {
         rlimit few;
-        few.rlim_cur = few.rlim_max = 7;
+        few.rlim_cur = few.rlim_max = 8;
         REQUIRE(::setresgid(54'321, 54'321, 54'321) == 0);
         REQUIRE(::setresuid(54'321, 54'321, 54'321) == 0);
         REQUIRE(::setrlimit(RLIMIT_NPROC, &few) == 0);
-        run_in_child({.max_procs = 2}, [] {
-          std::vector<Pipe> pipes(30);
+        std::vector<Pipe> pipes(30);
+        // Not a goroutine: every thread there can be may block at once.
+        std::thread late([&] {
+          while (rt::sched.thread_failures == 0) ::usleep(1000);
+          for (auto& pipe : pipes) pipe.write_byte('x');
+        });
+        run_in_child({.max_procs = 2}, [&] {
           std::vector<std::unique_ptr<Task>> tasks;
           for (auto& pipe : pipes)
             tasks.push_back(std::make_unique<Task>(
                 [&] { REQUIRE(blocking([&] { return pipe.read_byte(); }) == 'x'); }));
-          while (runtime_stats().thread_failures == 0) {
-            gosched();
-            ::usleep(100);
-          }
-          for (auto& pipe : pipes) pipe.write_byte('x');
+          tasks.clear();
+          late.join();
         });
       },
       ExitedWithCode(0), "cannot make a thread");

@@ -1,10 +1,18 @@
 // GOMAXPROCS while everything runs, and the stops of the world that it takes.
 #include <gtest/gtest.h>
 
+#include <sched.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <treadle/blocking.h>
@@ -217,6 +225,76 @@ TEST_F(ProcsSet, StatsSurvive) {
   });
   set_max_procs(1);
   EXPECT_GE(runtime_stats().spawned, before + 100);
+}
+
+// Chosen by nobody, it follows what the machine allows; chosen, it stays.
+class ProcsReviewDeathTest : public ::testing::Test {
+ protected:
+  ProcsReviewDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+std::atomic<int> allowed{0};
+int allowed_now() { return allowed; }
+
+void busy_until(const std::function<bool()>& done) {
+  while (!done())
+    for (int i = 0; i < 100; ++i) (void)sleep(200us);
+}
+
+TEST_F(ProcsReviewDeathTest, FollowsTheMachineWhileBusy) {
+  EXPECT_EXIT(
+      {
+        ::unsetenv("TREADLE_MAXPROCS");
+        ::alarm(40);
+        run([] {
+          rt::sched.procs_allowed = &allowed_now;
+          for (const int n : {5, 2}) {
+            allowed = n;
+            busy_until([n] { return max_procs() == n; });
+          }
+          // A number that somebody chose stays,
+          set_max_procs(3);
+          allowed = 7;
+          const auto end = Deadline::after(1500ms);
+          busy_until([&] { return end.passed(); });
+          if (max_procs() != 3) std::_Exit(1);
+          // until it is given back.
+          set_max_procs(0);
+          if (max_procs() != 7) std::_Exit(2);
+          allowed = 4;
+          busy_until([] { return max_procs() == 4; });
+        });
+        std::_Exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(ProcsReviewDeathTest, FollowsTheAffinityOfTheProcess) {
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  if (::sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2 ||
+      rt::default_procs() < 2)
+    GTEST_SKIP() << "needs two CPUs";
+  EXPECT_EXIT(
+      {
+        ::unsetenv("TREADLE_MAXPROCS");
+        ::alarm(40);
+        run([&all] {
+          const int before = max_procs();
+          cpu_set_t one;
+          CPU_ZERO(&one);
+          for (std::size_t cpu = 0; CPU_COUNT(&one) == 0; ++cpu)
+            if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+          // As taskset -ap does: every thread.
+          for (const auto& [set, n] : {std::pair(one, 1), std::pair(all, before)}) {
+            for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
+              ::sched_setaffinity(std::stoi(task.path().filename().string()), sizeof set, &set);
+            busy_until([n = n] { return max_procs() == n; });
+          }
+        });
+        std::_Exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 // What stands still while the world does.

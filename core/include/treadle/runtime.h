@@ -16,7 +16,7 @@ enum class Feature : std::uint8_t { by_default, on, off };
 struct RuntimeOptions {
   // GOMAXPROCS: how many goroutines may run treadle code at one time, 1 to 1024.
   // 0: the environment's TREADLE_MAXPROCS, else the CPUs that affinity and the cgroup's CPU limit
-  // allow.
+  // allow; while the process is busy that is looked up again about once a second.
   // It is no promise of mutual exclusion, not even at 1: a goroutine whose P was taken away
   // (a long computation, a blocking call) runs on beside the others.
   int max_procs = 0;
@@ -65,8 +65,9 @@ inline void run(std::function<void()> main) { run({}, std::move(main)); }
 // The number of Ps. Starts the runtime when needed. Never parks; any thread.
 int max_procs();
 // Changes it while everything runs, 1 to 1024, and returns what it was; panics outside that range.
-// The world is stopped meanwhile, as a rule for less than a millisecond: goroutines that compute or
-// block go on without their P. Starts the runtime when needed. Never parks; any thread.
+// 0: to what affinity and the cgroup's limit allow, which it follows from then on. The world is
+// stopped meanwhile, as a rule for less than a millisecond: goroutines that compute or block go on
+// without their P. Starts the runtime when needed. Never parks; any thread.
 int set_max_procs(int n);
 
 // True inside a goroutine, false on a plain thread. Never parks.

@@ -71,9 +71,9 @@ struct alignas(128) G {
   // The only M that may run it, or null. Set by the G itself before it is queued; whoever dequeues
   // it hands the P to that M.
   M* bound_m = nullptr;
-  std::atomic<std::int64_t> waiting_since{0};        // coarse clock, for dumps and the sweep
-  std::atomic<std::uint32_t> scan{0};                // held by an inspector; see scan.h
-  std::uint16_t depth = 1;                           // guard depth while not running
+  std::atomic<std::int64_t> waiting_since{0};  // coarse clock, for dumps and the sweep
+  std::atomic<std::uint32_t> scan{0};          // held by an inspector; see scan.h
+  std::uint16_t depth = 1;                     // guard depth while not running
   // So many slices to come are short ones, since it lost its P while it computed. The runner's.
   std::uint8_t hog = 0;
   std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
@@ -127,6 +127,20 @@ class GList {
     g->link = nullptr;
     --size_;
     return g;
+  }
+  // Takes out the first of the first `most` for which `wanted` holds; null for none.
+  template <class F>
+  G* remove_if(F wanted, int most) noexcept {
+    G* before = nullptr;
+    for (G* g = head_; g && most > 0; before = g, g = g->link, --most) {
+      if (!wanted(g)) continue;
+      (before ? before->link : head_) = g->link;
+      if (tail_ == g) tail_ = before;
+      g->link = nullptr;
+      --size_;
+      return g;
+    }
+    return nullptr;
   }
   void append(GList& o) noexcept {
     if (o.empty()) return;

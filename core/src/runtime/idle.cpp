@@ -86,7 +86,6 @@ void adopt_thread(M* m) {
 // A new M: takes a P that waits for one, else stands by as the spare.
 void* m_main(void* arg) {
   M* m = static_cast<M*>(arg);
-  m->tid = ::gettid();
   setm(m);
   kernel_slice_adopt_thread();
   adopt_thread(m);
@@ -241,6 +240,7 @@ void do_service() {
   if (asked(ServiceWork::warn_mappings)) warn_mappings();
   if (asked(ServiceWork::sweep_stacks) && next_sweep == kNever)
     next_sweep = nanotime() + sched.stack_idle;
+  if (asked(ServiceWork::review_procs)) review_procs();
   sweep_if_due();
 }
 
@@ -262,7 +262,9 @@ std::int64_t next_look() {
   const std::int64_t in = check_deadlock();
   std::int64_t at = in < 0 ? kNever : nanotime() + in;
   LockGuard hold(sched.lock);
-  if (sched.ms_possible != kNoLimit && blocking_calls_wait()) at = std::min(at, tmpl.next_probe);
+  if (sched.ms_possible == kNoLimit) return at;
+  if (sched.ms_wanted > 0) at = std::min(at, nanotime() + kProbeEvery);
+  if (blocking_calls_wait()) at = std::min(at, tmpl.next_probe);
   return at;
 }
 
@@ -371,6 +373,26 @@ bool spare_m_available() noexcept {
   return sched.idle_ms > 0;
 }
 
+namespace {
+
+// No M stands by, and perhaps no thread can be made: an M that waits with its goroutine in the
+// global queue can take the P as well, and must, or nobody might.
+M* pop_bound_locked() noexcept {
+  constexpr int kLook = 64;  // most of them queue in front
+  G* const g = sched.runq.remove_if([](const G* x) { return x->bound_m != nullptr; }, kLook);
+  if (!g) return nullptr;
+  sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
+  return g->bound_m;
+}
+
+// It will run its goroutine, not look for work.
+bool end_spinning(bool spinning) noexcept {
+  if (spinning) sched.spinning.fetch_sub(1, std::memory_order_seq_cst);
+  return false;
+}
+
+}  // namespace
+
 void startm(P* p, bool spinning) noexcept {
   M* m;
   bool ask;
@@ -378,6 +400,7 @@ void startm(P* p, bool spinning) noexcept {
     LockGuard hold(sched.lock);
     m = pop_idle_locked();
     ask = sched.idle_ms == 0;
+    if (!m && (m = pop_bound_locked())) spinning = end_spinning(spinning);
     if (!m) {
       pidleput_locked(p);
       // No more than there are Ps to run: producers come by many times before a thread is made.

@@ -97,7 +97,7 @@ Target to_next(M* m) noexcept {
 void leave_g(M* m, G* g) noexcept {
   save_eh(m, g);
   drop_hint(m);
-  g->depth = m->guard.load(std::memory_order_relaxed);
+  g->depth = static_cast<std::uint16_t>(m->guard.load(std::memory_order_relaxed));
 }
 
 // Returns when the G runs again, perhaps on another M; only then may the caller look at getm().

@@ -77,6 +77,7 @@ bool choose(Feature wanted, const char* variable) {
 int choose_procs(int wanted) {
   if (wanted > 0) return wanted;
   if (int n = procs_from_environment()) return n;
+  sched.procs_by_machine.store(true, std::memory_order_relaxed);
   return default_procs();
 }
 

@@ -55,6 +55,7 @@
 #include <treadle/detail/lock.h>
 #include <treadle/runtime.h>
 
+#include "runtime/cgroup.h"
 #include "runtime/g.h"
 #include "runtime/m.h"
 #include "runtime/p.h"
@@ -145,7 +146,11 @@ struct Sched {
   // Fixed before there is an M.
   bool preempt = true;  // Ps are taken from goroutines that gave no hint, too
 
+  // Nobody has chosen the number of Ps: it follows what the machine allows.
+  std::atomic<bool> procs_by_machine{false};
+
   // Tests change these.
+  std::atomic<int (*)()> procs_allowed{&default_procs};
   std::atomic<std::int64_t> idle_retire{10'000'000'000};  // a surplus M ends after so many ns
   std::atomic<ThreadMaker> thread_maker{&::pthread_create};
 
@@ -232,7 +237,7 @@ void startlockedm(M* m, G* g) noexcept;
 bool spare_m_available() noexcept;
 // Has the template thread do something that a scheduling thread must not: allocate, log, take long.
 // Any thread; does nothing when it is asked for already.
-enum class ServiceWork : std::uint32_t { warn_mappings = 1, sweep_stacks = 2 };
+enum class ServiceWork : std::uint32_t { warn_mappings = 1, sweep_stacks = 2, review_procs = 4 };
 void service_request(ServiceWork work) noexcept;
 void start_template_thread();
 // Makes the template thread look at what it may have to do.
@@ -287,6 +292,8 @@ void give_to_stopper(P* p) noexcept;
 // Calls `f` while the world is stopped, inside the guard; f neither parks nor throws. False, and
 // no call, when the process ends. Any thread, outside the guard.
 bool with_world_stopped(void (*f)(M* self, void* arg), void* arg) noexcept;
+// The number of Ps becomes what the machine allows now, if nobody has chosen one. Allocates.
+void review_procs();
 // Stops the world for good; returns at once when somebody has. Any thread, outside the guard.
 void end_the_world() noexcept;
 

@@ -134,8 +134,27 @@ void resize(M* self, std::int32_t n, std::vector<std::unique_ptr<P>>& fresh) {
 struct Resize {
   std::int32_t wanted;
   std::int32_t before;
+  bool if_by_machine;  // not when somebody has chosen a number
   std::vector<std::unique_ptr<P>> fresh;
 };
+
+// Returns how many there were.
+int change_procs(int n, bool if_by_machine) {
+  Resize r{n, sched.procs.load(std::memory_order_relaxed), if_by_machine, {}};
+  // Allocated before the world stops; what others have made meanwhile is given back.
+  for (std::size_t have = sched.ps.size(); have < static_cast<std::size_t>(n); ++have)
+    r.fresh.push_back(std::make_unique<P>());
+  with_world_stopped(
+      [](M* self, void* arg) {
+        auto& change = *static_cast<Resize*>(arg);
+        change.before = sched.procs.load(std::memory_order_relaxed);
+        if (change.before == change.wanted) return;
+        if (change.if_by_machine && !sched.procs_by_machine.load(std::memory_order_relaxed)) return;
+        resize(self, change.wanted, change.fresh);
+      },
+      &r);
+  return r.before;
+}
 
 }  // namespace
 
@@ -209,26 +228,24 @@ void end_the_world() noexcept {
   }
 }
 
+void review_procs() {
+  if (!sched.procs_by_machine.load(std::memory_order_relaxed)) return;
+  const int n = sched.procs_allowed.load(std::memory_order_relaxed)();
+  if (n != sched.procs.load(std::memory_order_relaxed)) change_procs(n, true);
+}
+
 }  // namespace treadle::rt
 
 namespace treadle {
 
 int set_max_procs(int n) {
-  if (n < 1 || n > rt::kMaxProcs)
-    throw Panic(fmt::format("treadle::set_max_procs({}): must be 1 to {}", n, rt::kMaxProcs));
+  if (n < 0 || n > rt::kMaxProcs)
+    throw Panic(fmt::format("treadle::set_max_procs({}): must be 1 to {}, or 0 for the default", n,
+                            rt::kMaxProcs));
   rt::ensure_started();
-  rt::Resize r{n, max_procs(), {}};
-  // Allocated before the world stops; what others have made meanwhile is given back.
-  for (std::size_t have = rt::sched.ps.size(); have < static_cast<std::size_t>(n); ++have)
-    r.fresh.push_back(std::make_unique<rt::P>());
-  rt::with_world_stopped(
-      [](rt::M* self, void* arg) {
-        auto& resize = *static_cast<rt::Resize*>(arg);
-        resize.before = rt::sched.procs.load(std::memory_order_relaxed);
-        if (resize.before != resize.wanted) rt::resize(self, resize.wanted, resize.fresh);
-      },
-      &r);
-  return r.before;
+  // Before the world stops: a review that comes in between must not undo it.
+  rt::sched.procs_by_machine.store(n == 0, std::memory_order_relaxed);
+  return rt::change_procs(n == 0 ? rt::sched.procs_allowed.load()() : n, n == 0);
 }
 
 }  // namespace treadle

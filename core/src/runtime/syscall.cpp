@@ -84,7 +84,7 @@ M* reacquire(M* m, bool parking) noexcept {
   if (m->lost_how == Lost::hinted) blocking_ended();
   if (m->lost_how == Lost::computing) {
     g->hog = kHogMemory;
-    kernel_slice_of_detached(m->tid, KernelSlice::with_p);
+    kernel_slice_of_detached(m->tid.load(std::memory_order_relaxed), KernelSlice::with_p);
   }
   if (parking) {
     // Not by way of next_local(), which would look into a P that is not ours any more.

@@ -27,6 +27,9 @@ constexpr std::int64_t kSlice = 10'000 * kMicrosecond;    // a goroutine that ga
 constexpr std::int64_t kShortSlice = 500 * kMicrosecond;  // one that is known to compute for long
 // Short slices may end as often as there are Ps; barriers for them come no closer than this.
 constexpr std::int64_t kShortSliceEvery = 250 * kMicrosecond;
+// Only while something runs: sysmon sleeps deep otherwise.
+constexpr std::int64_t kReviewProcsEvery = 1'000'000 * kMicrosecond;
+constexpr std::int64_t kBlockedForLong = 5 * kSlice;
 constexpr std::int64_t kAskForThreadEvery = 100'000 * kMicrosecond;
 constexpr std::int64_t kHintSlice = 20 * kMicrosecond;  // one in a hinted call
 // A hinted call as long as this makes the network wait, if nobody polls it, and is expected again.
@@ -42,7 +45,8 @@ constexpr std::uint64_t kSweepFrom = 256;  // stacks, from which on idle ones ar
 // CPU time of the M's thread.
 std::int64_t cpu_time(const M* m) noexcept {
   // As pthread_getcpuclockid() makes it: a thread's clock, scheduler time.
-  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(m->tid) << 3) | 6u);
+  const auto clock = static_cast<clockid_t>(
+      (~static_cast<unsigned>(m->tid.load(std::memory_order_relaxed)) << 3) | 6u);
   timespec ts;
   if (::clock_gettime(clock, &ts) != 0) return 0;
   return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
@@ -118,7 +122,8 @@ class Round {
     if (why == Overdue::no) return;
     const bool hinted = why == Overdue::hinted;
     const bool long_hint = hinted && now_ - p->seen_blk_when >= kLongHint;
-    if (!work_waits(p, now_, long_hint ? kLongHint : kUnpolled)) return;
+    if (!work_waits(p, now_, long_hint ? kLongHint : kUnpolled) && !keeps_us_awake(p, m, hinted))
+      return;
     if (!hinted && !sched.preempt) {
       ask(m);  // for its next parking call; nothing is taken, so there is no barrier either
       return;
@@ -132,6 +137,12 @@ class Round {
                                            : Lost::slice_over;
     // The tick was read before the ask: a slice that begins later withdraws it, or shows in it.
     if (ask(m)) candidates_[n_++] = {p, m, p->seen_tick, how};
+  }
+
+  // Blocked for long, and nothing else to do: as long as its P counts as running, we watch it. Idle
+  // means idle.
+  bool keeps_us_awake(const P* p, const M* m, bool hinted) const noexcept {
+    return now_ - p->seen_tick_when >= kBlockedForLong && (hinted || !was_computing(p, m));
   }
 
   // Without an M to run it the P would only lie idle: at the limit of threads, goroutines that
@@ -180,6 +191,11 @@ class Sysmon {
       const std::int64_t now = nanotime();
       poll_network(now);
       request_sweep();
+      if (now - last_review_ >= kReviewProcsEvery) {
+        last_review_ = now;
+        if (sched.procs_by_machine.load(std::memory_order_relaxed))
+          service_request(ServiceWork::review_procs);
+      }
       const bool took = Round(now, now - last_round_).run();
       last_round_ = now;
       if (took) {
@@ -233,6 +249,7 @@ class Sysmon {
   }
 
   std::int64_t last_round_ = 0;
+  std::int64_t last_review_ = nanotime();
   std::int64_t sleep_ = kMinSleep;
   int quiet_ = 0;        // rounds without a find
   int idle_rounds_ = 0;  // rounds at the longest sleep with every P idle
@@ -269,9 +286,11 @@ bool take(const Candidate& c) noexcept {
   // All that the M looks at once it finds `lost` comes before. The kernel's slice too: afterwards
   // it might undo what the M has set right already.
   c.m->lost_how = c.how;
-  if (c.how == Lost::computing) kernel_slice_of_detached(c.m->tid, KernelSlice::computing);
+  if (c.how == Lost::computing)
+    kernel_slice_of_detached(c.m->tid.load(std::memory_order_relaxed), KernelSlice::computing);
   if (!cas_req(c.m, kReqAsk, kReqLost, std::memory_order_acq_rel)) {
-    if (c.how == Lost::computing) kernel_slice_of_detached(c.m->tid, KernelSlice::with_p);
+    if (c.how == Lost::computing)
+      kernel_slice_of_detached(c.m->tid.load(std::memory_order_relaxed), KernelSlice::with_p);
     return false;
   }
   c.p->m.store(nullptr, std::memory_order_relaxed);
