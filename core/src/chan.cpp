@@ -8,6 +8,7 @@
 #include <limits>
 #include <new>
 
+#include "runtime/allocate.h"
 #include "runtime/bubble.h"
 #include "runtime/chan_state.h"
 #include "runtime/context_state.h"
@@ -233,8 +234,7 @@ Hchan* chan_make(std::size_t capacity, const ElementOps& ops) {
     throw Panic(fmt::format("treadle::make_chan: a buffer of {} elements of {} bytes is too large",
                             capacity, ops.size));
   auto c = std::make_unique<Hchan>(capacity, ops, rt::bubble_id(rt::current_bubble()));
-  if (capacity > 0)
-    c->buffer = static_cast<std::byte*>(::operator new(c->bytes, std::align_val_t{ops.align}));
+  if (capacity > 0) c->buffer = static_cast<std::byte*>(rt::allocate(c->bytes, ops.align));
   return c.release();
 }
 
@@ -250,7 +250,7 @@ void chan_release(Hchan* c) noexcept {
     c->ops->destroy(c->buffer + c->recv_at);
     c->recv_at = rt::advance(c, c->recv_at);
   }
-  if (c->buffer) ::operator delete(c->buffer, std::align_val_t{c->ops->align});
+  if (c->buffer) rt::deallocate(c->buffer, c->ops->align);
   delete c;
 }
 

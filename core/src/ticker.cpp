@@ -26,6 +26,7 @@
 
 #include <treadle/go.h>
 
+#include "runtime/allocate.h"
 #include "runtime/chan_state.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -60,6 +61,7 @@ struct ChanTimer final : TimerState, ChanFeeder {
   Lock lock;                           // protects what follows
   Hchan* channel = nullptr;            // null once its last handle has gone
   std::int64_t due = kNever;           // expiries before this are not wanted
+  bool stopped = false;                // by stop(): the timer is off its heap for certain
 
   ChanTimer() noexcept : TimerState(false) {}
 };
@@ -74,9 +76,9 @@ void* func_room(FuncTimer* t) noexcept {
   return reinterpret_cast<std::byte*>(t) + func_offset(*t->ops);
 }
 void free_func(FuncTimer* t) noexcept {
-  const std::align_val_t align{func_align(*t->ops)};
+  const std::size_t align = func_align(*t->ops);
   t->~FuncTimer();
-  ::operator delete(t, align);
+  deallocate(t, align);
 }
 
 void retain(TimerState* t) noexcept { t->refs.fetch_add(1, std::memory_order_relaxed); }
@@ -157,11 +159,13 @@ void on_channel_gone(ChanFeeder* feeder) noexcept {
   auto* t = static_cast<ChanTimer*>(feeder);
   {
     Entry entry;
+    bool stopped;
     {
       LockGuard hold(t->lock);
       t->channel = nullptr;
+      stopped = t->stopped;
     }
-    timer_remove(t->timer);
+    if (!stopped) timer_remove(t->timer);
   }
   release(t);
 }
@@ -186,6 +190,7 @@ bool set_chan(ChanTimer* t, std::int64_t when, std::int64_t period) {
     LockGuard hold(t->lock);
     was_running = t->due != kNever;
     t->due = when;
+    t->stopped = when == kNever;
     if (when == kNever || period != t->period) timer_remove(t->timer);
     if (when != kNever && period != t->period) t->period = period;
     was_running |= drain(t, &wake);
@@ -199,14 +204,10 @@ bool set_func(FuncTimer* t, std::int64_t when) {
   bool was_running;
   {
     Entry entry;
-    if (when == kNever) {
-      was_running = timer_remove(t->timer);
-    } else {
-      retain(t);  // the heap's
-      was_running = timer_rearm(t->timer, when);
-    }
+    if (when != kNever) return timer_rearm(t->timer, when, t->refs);
+    was_running = timer_remove(t->timer);
   }
-  if (was_running) release(t);
+  if (was_running) release(t);  // the heap's
   return was_running;
 }
 
@@ -255,7 +256,7 @@ using namespace rt;
 
 NewTimer timer_make(const BoxOps& ops) {
   ensure_started();
-  void* at = ::operator new(func_offset(ops) + ops.size, std::align_val_t{func_align(ops)});
+  void* at = allocate(func_offset(ops) + ops.size, func_align(ops));
   auto* t = ::new (at) FuncTimer(ops);
   t->run = &run_func;
   t->timer.fn = &on_func_due;

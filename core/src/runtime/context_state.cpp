@@ -8,6 +8,7 @@
 
 #include <treadle/go.h>
 
+#include "runtime/allocate.h"
 #include "runtime/bubble.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -46,9 +47,9 @@ void* call_room(DoneCall* call) noexcept {
   return reinterpret_cast<std::byte*>(call) + call_offset(*call->ops);
 }
 void free_call(DoneCall* call) noexcept {
-  const std::align_val_t align{call_align(*call->ops)};
+  const std::size_t align = call_align(*call->ops);
   call->~DoneCall();
-  ::operator delete(call, align);
+  deallocate(call, align);
 }
 
 void destroy_all(DeadList dead) noexcept {
@@ -294,7 +295,7 @@ namespace treadle::detail {
 using namespace rt;
 
 NewDoneCall done_call_make(const BoxOps& ops) {
-  void* at = ::operator new(call_offset(ops) + ops.size, std::align_val_t{call_align(ops)});
+  void* at = allocate(call_offset(ops) + ops.size, call_align(ops));
   auto* call = ::new (at) DoneCall(ops);
   call->fn = &claim_call;
   return {call, call_room(call)};

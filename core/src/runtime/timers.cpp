@@ -124,7 +124,8 @@ struct Arming {
   bool was_armed;
   bool first;  // of its heap
 
-  Arming(Timer& t, std::int64_t when, bool only_earlier);
+  // `refs`, when there is one, is counted up if `t` was not armed.
+  Arming(Timer& t, std::int64_t when, bool only_earlier, std::atomic<std::uint32_t>* refs);
   static TimerHeap& lock_home(Timer& t);
 };
 
@@ -141,11 +142,12 @@ TimerHeap& Arming::lock_home(Timer& t) {
   }
 }
 
-Arming::Arming(Timer& t, std::int64_t when, bool only_earlier) {
+Arming::Arming(Timer& t, std::int64_t when, bool only_earlier, std::atomic<std::uint32_t>* refs) {
   TimerHeap& heap = lock_home(t);
   was_armed = t.index != Timer::kNotQueued;
   const bool put_off = only_earlier && was_armed && t.when <= when;
   if (!put_off) {
+    if (refs && !was_armed) refs->fetch_add(1, std::memory_order_relaxed);
     heap.update(t, when);
     heap.publish();
   }
@@ -160,10 +162,12 @@ Arming::Arming(Timer& t, std::int64_t when, bool only_earlier) {
 }
 
 bool timer_arm(Timer& t, std::int64_t when, bool only_earlier) {
-  return Arming(t, when, only_earlier).first;
+  return Arming(t, when, only_earlier, nullptr).first;
 }
 
-bool timer_rearm(Timer& t, std::int64_t when) { return Arming(t, when, false).was_armed; }
+bool timer_rearm(Timer& t, std::int64_t when, std::atomic<std::uint32_t>& refs) {
+  return Arming(t, when, false, &refs).was_armed;
+}
 
 bool timer_remove(Timer& t) noexcept {
   for (;;) {

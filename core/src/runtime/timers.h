@@ -110,8 +110,9 @@ class TimerHeap {
 // Arms `t` for `when` (again, when it is armed already; if `only_earlier`, not when that would put
 // it off). Inside the guard, or on a thread without a P. True when `t` became its heap's first.
 bool timer_arm(Timer& t, std::int64_t when, bool only_earlier = false);
-// The same; true when `t` was armed before.
-bool timer_rearm(Timer& t, std::int64_t when);
+// The same for a timer whose heap holds one of `refs` while it is armed: takes that when it was not
+// armed before. True when it was.
+bool timer_rearm(Timer& t, std::int64_t when, std::atomic<std::uint32_t>& refs);
 // Takes `t` off its heap; true when it was armed. Afterwards its function does not run.
 bool timer_remove(Timer& t) noexcept;
 
