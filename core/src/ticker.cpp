@@ -85,7 +85,10 @@ void retain(TimerState* t) noexcept { t->refs.fetch_add(1, std::memory_order_rel
 
 // A FuncTimer's last reference always goes on the user's side, so its callable may be destroyed.
 void release(TimerState* t) noexcept {
-  if (t->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  // Who has the only reference needs no locked operation to drop it: nobody can make another.
+  if (t->refs.load(std::memory_order_acquire) != 1 &&
+      t->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
   if (!t->is_func) {
     delete static_cast<ChanTimer*>(t);
     return;
