@@ -63,17 +63,22 @@ CancelableContext derive(const Context& parent, Deadline deadline, bool own,
   CancelState* above = source_of(parent);
   if (!own && !above) return made;
   rt::Entry entry;
-  if (own) {
-    // Before linking: what ends the context from above finds the timer in place.
+  c->in_list = above != nullptr;
+  if (above && !above->link(*c)) {
+    rt::context_cancel(c, static_cast<Errc>(above->error.load(std::memory_order_acquire)),
+                       above->cause);
+    return made;
+  }
+  if (!own) return made;
+  // From above it may be ended already: under its lock, so that whoever does finds the timer.
+  if (above) c->lock.lock();
+  if (c->error.load(std::memory_order_relaxed) == 0) {
     c->timer_used = true;
     c->timer.fn = &rt::on_context_deadline;
     c->timer.arg = c;
     rt::timer_arm(c->timer, deadline.at().time_since_epoch().count());
   }
-  c->in_list = above != nullptr;
-  if (above && !above->link(*c))
-    rt::context_cancel(c, static_cast<Errc>(above->error.load(std::memory_order_acquire)),
-                       above->cause);
+  if (above) c->lock.unlock();
   return made;
 }
 

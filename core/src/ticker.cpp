@@ -100,8 +100,8 @@ void release(TimerState* t) noexcept {
 
 // Under the heap's lock.
 void note_expiry(TimerState* t, TimerWork& work) noexcept {
-  // Release: pairs with the exchange in run_*(), which then sees `fired`.
-  if (t->fires.fetch_add(1, std::memory_order_release) == 0) work.add(t);
+  // Both ways with the exchange in run_*(): that sees `fired`, and we may use the link again.
+  if (t->fires.fetch_add(1, std::memory_order_acq_rel) == 0) work.add(t);
 }
 
 std::int64_t on_func_due(Timer* t, std::int64_t, TimerWork& work) {
@@ -112,7 +112,7 @@ std::int64_t on_func_due(Timer* t, std::int64_t, TimerWork& work) {
 void run_func(TimerTask* task) noexcept {
   auto* t = static_cast<FuncTimer*>(task);
   // The references that the heaps held go to the goroutines.
-  for (std::uint32_t n = t->fires.exchange(0, std::memory_order_acquire); n > 0; --n)
+  for (std::uint32_t n = t->fires.exchange(0, std::memory_order_acq_rel); n > 0; --n)
     go(
         [t] {
           struct Release {
@@ -140,7 +140,7 @@ std::int64_t on_chan_due(Timer* t, std::int64_t now, TimerWork& work) {
 
 void run_chan(TimerTask* task) noexcept {
   auto* t = static_cast<ChanTimer*>(task);
-  std::uint32_t n = t->fires.exchange(0, std::memory_order_acquire);
+  std::uint32_t n = t->fires.exchange(0, std::memory_order_acq_rel);
   G* wake = nullptr;
   {
     LockGuard hold(t->lock);

@@ -13,6 +13,7 @@
 #include <treadle/wait_group.h>
 
 #include "runtime/context_state.h"
+#include "runtime/syscall.h"
 #include "support/goroutine.h"
 #include "support/instructions.h"
 
@@ -40,6 +41,28 @@ TEST(ContextRace, TreeCancelledEverywhereAtOnceEndsWhole) {
     for (auto& c : tree) c.context.wait();
     returned.wait();
   });
+}
+
+// Two end one tree at once, or an ancestor and a part of it: whoever returns finds it all done.
+TEST(ContextRace, CancelReturnsWhenTheDescendantsAreDone) {
+  for (int i = 0; i < 300; ++i) {
+    const auto root = i % 3 ? with_cancel(background()) : with_timeout(background(), 100us);
+    const auto middle = with_cancel(root.context);
+    std::vector<CancelableContext> below{with_cancel(middle.context)};
+    for (std::size_t k = 0; k < 100; ++k) below.push_back(with_cancel(below[k / 2].context));
+    std::atomic<int> ready{0}, not_done{0};
+    const auto end = [&](const CancelableContext& c) {
+      ++ready;
+      while (ready != 3) std::this_thread::yield();
+      c.cancel();
+      for (const auto& b : below) not_done += !b.context.done();
+    };
+    std::thread a([&] { end(root); }), b([&] { end(root); }), c([&] { end(middle); });
+    a.join();
+    b.join();
+    c.join();
+    ASSERT_EQ(not_done, 0);
+  }
 }
 
 // A child cancelled by whoever its parent's end has woken.
@@ -144,8 +167,11 @@ TEST(ContextRace, DeadlinesPassWhileHandlesGo) {
 }
 
 int children_of(const Context& ctx) {
+  auto* state = static_cast<rt::CancelState*>(ctx.state());
+  const rt::Entry entry;
+  const rt::LockGuard hold(state->lock);
   int n = 0;
-  for (auto* node = static_cast<rt::CancelState*>(ctx.state())->nodes; node; node = node->next) ++n;
+  for (auto* node = state->nodes; node; node = node->next) ++n;
   return n;
 }
 

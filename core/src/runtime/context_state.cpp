@@ -10,6 +10,7 @@
 
 #include "runtime/allocate.h"
 #include "runtime/bubble.h"
+#include "runtime/note.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -145,26 +146,50 @@ bool end_one(CancelState* c, Errc error, std::error_code cause, ContextEnd& left
   return true;
 }
 
-// Over the descendants without recursion. The list holds collected children only, never `c`, which
+// Whoever ends `c` is on its way, inside the guard, too.
+void wait_settled(const CancelState* c) noexcept {
+  for (int n = 0; !c->settled.load(std::memory_order_acquire); ++n) spin_pause(n);
+}
+
+// Over the descendants without recursion. The lists hold collected children only, never `c`, which
 // others may be cancelling or collecting at the same time. Returns the calls to start.
 DoneCall* end_tree(CancelState* c, Errc error, std::error_code cause, DeadList& dead) noexcept {
   ContextEnd left;
-  if (!end_one(c, error, cause, left)) return nullptr;
-  if (c->in_list) {  // a parent that lives on does not keep those that have ended
-    c->in_list = false;
-    c->parent->source->unlink(*c);
+  if (!end_one(c, error, cause, left)) {
+    wait_settled(c);
+    return nullptr;
   }
   const std::error_code given = c->cause;
   CancelState* todo = std::exchange(left.children, nullptr);
+  CancelState* ours = nullptr;    // ended here
+  CancelState* theirs = nullptr;  // ended by others, perhaps not yet down to their leaves
   while (todo) {
     CancelState* now = std::exchange(todo, todo->next_collected);
-    if (end_one(now, error, given, left)) now->in_list = false;  // who ended its parent took it out
+    CancelState** list = &theirs;
+    if (end_one(now, error, given, left)) {
+      now->in_list = false;  // who ended its parent took it out
+      list = &ours;
+    }
+    now->next_collected = std::exchange(*list, now);
     while (left.children) {
       CancelState* child = std::exchange(left.children, left.children->next_collected);
       child->next_collected = std::exchange(todo, child);
     }
-    if (drop(now)) free_chain(now, dead);
   }
+  for (CancelState* at = theirs; at; at = at->next_collected) wait_settled(at);
+  for (CancelState* list : {theirs, ours})
+    while (list) {
+      CancelState* now = std::exchange(list, list->next_collected);
+      now->settled.store(true, std::memory_order_release);
+      if (drop(now)) free_chain(now, dead);
+    }
+  // A parent that lives on does not keep those that have ended. Not before: one that is being ended
+  // itself finds us there, and waits.
+  if (c->in_list) {
+    c->in_list = false;
+    c->parent->source->unlink(*c);
+  }
+  c->settled.store(true, std::memory_order_release);
   return left.calls;
 }
 

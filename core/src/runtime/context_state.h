@@ -18,6 +18,10 @@
 //  whoever
 //    wins `claimed`.
 //  - `error` is stored once, under the lock, before the nodes are run.
+//  - `settled` follows once all descendants have ended as well. Who finds a context ended already
+//  waits
+//    for that, so that after a cancel() the descendants are done, whoever ended them. Those who
+//    wait do so for walks that began further down: never in a circle.
 //  - Values and callables are the user's: they are destroyed outside the guard, see dispose().
 #pragma once
 
@@ -76,20 +80,22 @@ struct ContextState {
 // Its node stands in the list of its parent's source.
 struct CancelState final : ContextState, ContextNode {
   std::atomic<int> error{0};  // an Errc; 0 while not done. Release by cancel(), acquire by readers
-  Lock lock;                  // protects nodes and cause
+  std::atomic<bool> settled{false};  // by who ended it. Release; acquire by who waits for it
+  Lock lock;                         // protects nodes and cause
   // Before the end: what the deadline's passing is to give, or empty.
   std::error_code cause;
   ContextNode* nodes = nullptr;
   Deadline deadline;
   Timer timer;  // used when the deadline is this context's own
-  // The timer may be on its heap; the node may stand in its list. Set before anybody else sees the
-  // context, cleared by who ends it: then the last handle has nothing to do for them.
+  // The timer may be on its heap: set under the lock. The node may stand in its list: set before it
+  // does. Both are cleared by who ends the context: then the last handle has nothing to do for
+  // them.
   bool timer_used = false;
   bool in_list = false;
   // Two lists, each of which a context enters at most once in its life: its timer fires once, and
   // its one parent ends once. Retained while in either.
   CancelState* next_expired = nullptr;    // TimerWork's
-  CancelState* next_collected = nullptr;  // children of a context being cancelled
+  CancelState* next_collected = nullptr;  // descendants of a context being cancelled
 
   const std::uint32_t bubble;  // where it was made (bubble.h)
 
@@ -123,7 +129,7 @@ struct DoneCall final : ContextNode {
   explicit DoneCall(const detail::BoxOps& how) noexcept : ops(&how) {}
 };
 
-// Ends `c` and its descendants. Any thread, inside the guard or not.
+// Ends `c` and its descendants; on return all are done. Any thread, inside the guard or not.
 void context_cancel(CancelState* c, Errc error, std::error_code cause) noexcept;
 // The function of a context's timer.
 std::int64_t on_context_deadline(Timer* t, std::int64_t now, TimerWork& work);
