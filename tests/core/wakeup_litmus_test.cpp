@@ -115,5 +115,65 @@ TEST(WakeupLitmus, TimersAgainstGoingIdle) {
   });
 }
 
+// The negative control: the protocol alone, with the stores and loads of runtime/sched.h. One side
+// publishes work and looks for an idle P, the other gives its P up and looks for work. Without the
+// two fences both miss now and then, so the processor does reorder what they keep in order.
+struct Protocol {
+  alignas(64) std::atomic<int> queued{0};
+  alignas(64) std::atomic<int> idle{0};
+  alignas(64) std::atomic<unsigned> round{0};
+  alignas(64) std::atomic<unsigned> ended{0};
+};
+
+// How often both sides missed; stops at the first when `stop_at_one`.
+unsigned both_missed(bool fences, unsigned rounds, bool stop_at_one) {
+  Protocol p;
+  std::atomic<bool> stop{false};
+  int saw_work = 0;  // by the consumer; read once it has ended its round
+  const auto fence = [fences] {
+    if (fences)
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+    else
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+  };
+  std::thread consumer([&] {
+    for (unsigned r = 1; !stop; ++r) {
+      while (p.round.load(std::memory_order_acquire) != r && !stop) {
+      }
+      p.idle.store(1, std::memory_order_relaxed);
+      fence();
+      saw_work = p.queued.load(std::memory_order_relaxed);
+      p.ended.store(r, std::memory_order_release);
+    }
+  });
+  unsigned missed = 0;
+  const Deadline end = Deadline::after(std::chrono::seconds(20));
+  for (unsigned r = 1; r <= rounds && !(missed && stop_at_one); ++r) {
+    p.queued.store(0, std::memory_order_relaxed);
+    p.idle.store(0, std::memory_order_relaxed);
+    p.round.store(r, std::memory_order_release);
+    for (unsigned i = r % 64; i > 0; --i) asm volatile("");
+    p.queued.store(1, std::memory_order_relaxed);
+    fence();
+    const int saw_idle = p.idle.load(std::memory_order_relaxed);
+    for (int spins = 0; p.ended.load(std::memory_order_acquire) != r; ++spins)
+      rt::spin_pause(spins);
+    if (!saw_idle && !saw_work) ++missed;
+    if (r % 1024 == 0 && end.passed()) break;
+  }
+  stop = true;
+  consumer.join();
+  return missed;
+}
+
+TEST(WakeupLitmusControl, WithTheFencesNeverBothMiss) {
+  EXPECT_EQ(both_missed(true, 200'000, false), 0u);
+}
+
+TEST(WakeupLitmusControl, WithoutThemBothMiss) {
+  if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "one CPU reorders nothing";
+  EXPECT_GT(both_missed(false, 50'000'000, true), 0u);
+}
+
 }  // namespace
 }  // namespace treadle
