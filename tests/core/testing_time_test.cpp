@@ -120,7 +120,7 @@ TEST(TestingTime, AWaitForALockTimesOutAtItsInstant) {
 }
 
 TEST(TestingTime, TwentyThousandSleepersMeetTheirInstants) {
-  constexpr int kSleepers = 20'000;
+  static constexpr int kSleepers = 20'000;
   virtually([](TimePoint begin) {
     std::atomic<int> late{0};
     for (int i = 0; i < kSleepers; ++i)

@@ -147,7 +147,7 @@ unsigned both_missed(bool fences, unsigned rounds, bool stop_at_one) {
     }
   });
   unsigned missed = 0;
-  const Deadline end = Deadline::after(std::chrono::seconds(20));
+  const Deadline end = Deadline::after(std::chrono::seconds(fences ? 3 : 20));
   for (unsigned r = 1; r <= rounds && !(missed && stop_at_one); ++r) {
     p.queued.store(0, std::memory_order_relaxed);
     p.idle.store(0, std::memory_order_relaxed);
@@ -167,11 +167,16 @@ unsigned both_missed(bool fences, unsigned rounds, bool stop_at_one) {
 }
 
 TEST(WakeupLitmusControl, WithTheFencesNeverBothMiss) {
-  EXPECT_EQ(both_missed(true, 200'000, false), 0u);
+  EXPECT_EQ(both_missed(true, 20'000, false), 0u);
 }
 
 TEST(WakeupLitmusControl, WithoutThemBothMiss) {
   if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "one CPU reorders nothing";
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "under TSan each atomic access is a call with barriers of its own";
+#endif
+#endif
   EXPECT_GT(both_missed(false, 50'000'000, true), 0u);
 }
 

@@ -119,16 +119,17 @@ class Dumper {
     std::size_t at = 0;
     for (std::size_t i = 0; i < n_; ++i) {
       Seen& s = batch_[i];
+      const bool held = s.g != own_ && gs[at++] != nullptr;
       const GStatus status = s.g->status.load(std::memory_order_acquire);
       if (!look(s, status)) continue;
       if (s.g == own_) {
         s.stack = StackState::own;
         continue;
       }
-      if (gs[at++]) {
+      if (held) {
         walk_saved(s.g->sched.sp, s.trace);
         s.stack = StackState::walked;
-      } else if (status == GStatus::running || s.g->stack) {
+      } else if (status != GStatus::runnable) {  // whose stack, if any, is not ours to look at
         s.stack = StackState::running;
       }
     }
