@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -64,23 +65,14 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   }
 }
 
-// All goroutines with their stacks, then the end with status 2, as in Go; nothing is unwound or
-// flushed. Always on the template thread, which waits in read() nearly all the time: any other may
-// have been interrupted inside malloc, which unmangling names needs.
+// In any thread. What there is to do allocates, so the template thread does it (last_dump()). A
+// second signal, should that thread be stuck, ends the process without the dump.
 void on_quit(int) {
-  const pthread_t there = sched.template_thread.load(std::memory_order_acquire);
-  if (there == pthread_t{}) ::_exit(2);  // there is no goroutine yet either
-  if (!::pthread_equal(::pthread_self(), there)) {
-    const int saved = errno;
-    ::pthread_kill(there, SIGQUIT);
-    errno = saved;
-    return;
-  }
-  limit_last_words();
-  TextOut out = err();
-  out.print("SIGQUIT: quit\n\n");
-  dump_all(out, DumpKind::dying, true);
-  ::_exit(2);
+  static std::atomic<bool> asked{false};
+  if (asked.exchange(true, std::memory_order_relaxed)) ::_exit(2);
+  const int saved = errno;
+  service_request(ServiceWork::quit);
+  errno = saved;
 }
 
 void install_quit_handler() {
@@ -96,6 +88,14 @@ void install_quit_handler() {
 }
 
 }  // namespace
+
+void last_dump() noexcept {
+  limit_last_words();
+  TextOut out = err();
+  out.print("SIGQUIT: quit\n\n");
+  dump_all(out, DumpKind::dying, true);
+  ::_exit(2);
+}
 
 // Reading symbols may wait for a lock that the interrupted code holds, the loader's for instance.
 void limit_last_words() noexcept {

@@ -237,6 +237,7 @@ void sweep_if_due() {
 void do_service() {
   const std::uint32_t work = sched.service.exchange(0, std::memory_order_acquire);
   const auto asked = [work](ServiceWork w) { return (work & static_cast<std::uint32_t>(w)) != 0; };
+  if (asked(ServiceWork::quit)) last_dump();
   if (asked(ServiceWork::warn_mappings)) warn_mappings();
   if (asked(ServiceWork::sweep_stacks) && next_sweep == kNever)
     next_sweep = nanotime() + sched.stack_idle;
@@ -305,7 +306,6 @@ void start_template_thread() {
   const int e = ::pthread_create(&t, &attr, template_main, nullptr);
   ::pthread_attr_destroy(&attr);
   if (e != 0) fatal("cannot make the runtime's first thread");
-  sched.template_thread.store(t, std::memory_order_release);
   sched.own_threads.fetch_add(1, std::memory_order_relaxed);
 }
 

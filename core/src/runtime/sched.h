@@ -163,7 +163,6 @@ struct Sched {
   // What may ready a goroutine from where the scheduler does not look: signals subscribed to,
   // clocks of bubbles. Not descriptors, timers or threads.
   std::atomic<std::int32_t> outside_wakers{0};
-  std::atomic<pthread_t> template_thread{};  // its signals are open, and it holds no lock for long
   std::atomic<std::int32_t> own_threads{0};  // threads of the runtime that are no Ms
 
   std::atomic<bool> started{false};
@@ -236,8 +235,13 @@ void wakep() noexcept;
 void startlockedm(M* m, G* g) noexcept;
 bool spare_m_available() noexcept;
 // Has the template thread do something that a scheduling thread must not: allocate, log, take long.
-// Any thread; does nothing when it is asked for already.
-enum class ServiceWork : std::uint32_t { warn_mappings = 1, sweep_stacks = 2, review_procs = 4 };
+// Any thread, signal handlers too; does nothing when it is asked for already.
+enum class ServiceWork : std::uint32_t {
+  warn_mappings = 1,
+  sweep_stacks = 2,
+  review_procs = 4,
+  quit = 8
+};
 void service_request(ServiceWork work) noexcept;
 void start_template_thread();
 // Makes the template thread look at what it may have to do.
@@ -323,6 +327,9 @@ void for_each_g(void (*visit)(G*, void*), void* arg);
 [[noreturn]] void fatal(const char* what, const G* g) noexcept;
 // A process that is ending has so long to say why.
 void limit_last_words() noexcept;
+// All goroutines with their stacks, then the end with status 2, as in Go: nothing is unwound or
+// flushed. The template thread's.
+[[noreturn]] void last_dump() noexcept;
 void install_fault_handlers();
 // --- uncaught.cpp
 void install_terminate_handler();

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string_view>
 
 #if TREADLE_HAVE_LIBBACKTRACE
@@ -80,6 +81,7 @@ const char* readable(const char* function, Symbols symbols, char (&into)[kMaxNam
 }
 
 // Where treadle's own sources lie, as the compiler was told: this file's path without its name.
+// Debug information may put the directory of the build in front.
 constexpr std::string_view own_sources() noexcept {
   constexpr std::string_view here = __FILE__;
   return here.substr(0, here.size() - std::string_view("runtime/symbolize.cpp").size());
@@ -88,7 +90,7 @@ constexpr std::string_view own_sources() noexcept {
 // What stands between a user's call and the end of the stack: treadle's inside, or what the C++
 // runtime does to throw.
 bool is_runtime(std::string_view name, const char* file) noexcept {
-  if (file && std::string_view(file).starts_with(own_sources())) return true;
+  if (file && std::string_view(file).find(own_sources()) != std::string_view::npos) return true;
   for (std::string_view part :
        {"treadle::rt::", "treadle_rt_", "goroutine_entry<", "std::terminate", "__cxa_", "_Unwind_"})
     if (name.starts_with(part)) return true;
@@ -178,6 +180,15 @@ void look_up(Printer& printer, std::uintptr_t at) noexcept {
 }  // namespace
 
 bool print_frame(TextOut& out, const void* pc, Symbols symbols, bool skip_runtime) noexcept {
+  // One at a time: each of many that come first would read all debug information, half a second
+  // of it. In a signal handler the lock may be held by what was interrupted; libbacktrace itself
+  // can do without.
+  static std::mutex& one_at_a_time = *new std::mutex;
+  std::unique_lock hold(one_at_a_time, std::defer_lock);
+  if (symbols == Symbols::pretty)
+    hold.lock();
+  else
+    (void)hold.try_lock();
   Printer printer{out, pc, symbols, skip_runtime};
   look_up(printer, reinterpret_cast<std::uintptr_t>(pc) - 1);
   if (!printer.found) printer.line_without_name();
