@@ -94,7 +94,7 @@ var cases = map[string]func(seconds float64){
 	"spawn-1000":      repeat(200_000, spawnBatches(1000)),
 	"fan-out":         single(fanOut),
 	"timer":           repeat(200_000, timerStartStop),
-	"timer-churn":     timerChurn,
+	"timer-churn":     repeat(4*live, timerChurn),
 	"blocking":        single(blockingCall),
 	"hand-off-hint":   single(func() { handOff(1000) }),
 	"hand-off-long":   single(func() { handOff(1000) }),

@@ -124,23 +124,24 @@ func timerStartStop(n int64) {
 
 // 100,000 timers run, due within 36 minutes after an hour from now; an operation puts one off to
 // another such time.
-func timerChurn(seconds float64) {
-	const live = 100_000
-	timers := make([]*time.Timer, live)
-	x := uint64(1)
-	random := func() time.Duration {
-		x = x*6364136223846793005 + 1442695040888963407
-		return time.Hour + time.Duration(x>>33)*1000
-	}
-	for i := range timers {
-		timers[i] = time.NewTimer(random())
-	}
-	repeat(live, func(n int64) {
-		for i := int64(0); i < n; i++ {
-			timers[i].Reset(random())
+const live = 100_000
+
+var timers []*time.Timer
+
+func timerChurn(n int64) {
+	if timers == nil {
+		for i := 0; i < live; i++ {
+			timers = append(timers, time.NewTimer(randomTime()))
 		}
-	})(seconds)
-	for _, t := range timers {
-		t.Stop()
 	}
+	for i := int64(0); i < n; i++ {
+		timers[i%live].Reset(randomTime())
+	}
+}
+
+var random = uint64(1)
+
+func randomTime() time.Duration {
+	random = random*6364136223846793005 + 1442695040888963407
+	return time.Hour + time.Duration(random>>33)*time.Microsecond
 }
