@@ -289,7 +289,7 @@ TEST_F(ProcsReviewDeathTest, FollowsTheAffinityOfTheProcess) {
           for (const auto& [set, n] : {std::pair(one, 1), std::pair(all, before)}) {
             for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
               ::sched_setaffinity(std::stoi(task.path().filename().string()), sizeof set, &set);
-            busy_until([n = n] { return max_procs() == n; });
+            busy_until([want = n] { return max_procs() == want; });
           }
         });
         std::_Exit(0);
