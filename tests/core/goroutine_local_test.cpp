@@ -160,6 +160,7 @@ TEST(GoroutineLocalMake, MayThrow) {
       if (throws) throw std::runtime_error("not yet");
     }
   };
+  throws = true;
   test::run([] {
     GoroutineLocal<Throws> local([] { return Throws(); });
     EXPECT_THROW((void)local.get(), std::runtime_error);
