@@ -11,14 +11,23 @@
 
 namespace treadle::test {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+inline constexpr bool kSanitized =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 // User-mode instructions of this thread during `f`; empty where the kernel does not let us count,
 // or a sanitizer would be what is counted. Call it from a plain thread.
 template <class F>
 std::optional<std::uint64_t> count_instructions(F&& f) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  f();
-  return {};
-#else
+  if (kSanitized) {
+    f();
+    return {};
+  }
   perf_event_attr a{};
   a.type = PERF_TYPE_HARDWARE;
   a.size = sizeof a;
@@ -34,7 +43,6 @@ std::optional<std::uint64_t> count_instructions(F&& f) {
   if (fd >= 0) ::close(fd);
   if (!ok || after == before) return {};
   return after - before;
-#endif
 }
 
 }  // namespace treadle::test
