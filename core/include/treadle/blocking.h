@@ -38,7 +38,9 @@ struct LongBlockingScope {
 // Calls `f` and returns what it returns. While it runs the P may be taken away, after 20 us when
 // other work waits; costs a few nanoseconds when it is not. `f` stays on its thread, errno and
 // thread_locals included, and must not call a parking function of treadle.
-// Blocks the M, never the P. Usable from any thread.
+// Blocks the M, never the P; when RuntimeOptions::max_blocking calls have lost their P already,
+// parks the calling G before the call until its turn comes, and may go on on another thread then.
+// Usable from any thread.
 template <class F>
 decltype(auto) blocking(F&& f) {
   detail::BlockingScope scope;

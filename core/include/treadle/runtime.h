@@ -52,6 +52,12 @@ struct RuntimeOptions {
   std::uint64_t sched_seed = 0;
 };
 
+// Preemption. A goroutine that computes without pause, or blocks in a call that nobody wrapped,
+// loses its P after about 10 ms when other work waits (0.5 ms when it has lately done so), and goes
+// on without: beside the others, on a thread of its own, until its next call of treadle. Nothing is
+// interrupted and no stack is switched; it costs nothing until it happens, then some tens of
+// microseconds. It cannot help when no thread can be made to take over.
+
 // After fork() the child has none of the runtime's threads: until it execs, every call of treadle
 // there ends it with a message that says so. Start programs by posix_spawn.
 
