@@ -73,11 +73,11 @@ TEST(FenceModeInside, IsInForce) {
 class FenceMode : public ::testing::TestWithParam<const char*> {};
 
 // Each with the number of Ps this process has.
-INSTANTIATE_TEST_SUITE_P(Suites, FenceMode,
+INSTANTIATE_TEST_SUITE_P(Fence, FenceMode,
                          ::testing::Values("RevocationLitmus.*", "WakeupLitmus*:Runq*",
                                            "PreemptHog*:PreemptNonParking*:PreemptParking*",
                                            "PreemptPromise*:PreemptMixed*", "Blocking*-*Death*",
-                                           "ProcsSet*:ProcsStop*", "Chan*-*Death*:ChanPlain*"));
+                                           "ProcsSet*:ProcsStop*", "Chan*-*Death*"));
 
 TEST_P(FenceMode, SuitePassesUnderTheFilter) {
   if (std::getenv(kInside)) GTEST_SKIP() << "inside already";
