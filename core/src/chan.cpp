@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -229,13 +230,22 @@ namespace detail {
 
 using rt::Hchan;
 
+namespace {
+std::size_t chan_align(const ElementOps& ops) noexcept {
+  return std::max(ops.align, alignof(Hchan));
+}
+}  // namespace
+
 Hchan* chan_make(std::size_t capacity, const ElementOps& ops) {
   if (capacity > std::numeric_limits<std::ptrdiff_t>::max() / ops.size)
     throw Panic(fmt::format("treadle::make_chan: a buffer of {} elements of {} bytes is too large",
                             capacity, ops.size));
-  auto c = std::make_unique<Hchan>(capacity, ops, rt::bubble_id(rt::current_bubble()));
-  if (capacity > 0) c->buffer = static_cast<std::byte*>(rt::allocate(c->bytes, ops.align));
-  return c.release();
+  // One piece of memory, the buffer behind the channel.
+  const std::size_t offset = (sizeof(Hchan) + ops.align - 1) / ops.align * ops.align;
+  void* at = rt::allocate(offset + capacity * ops.size, chan_align(ops));
+  auto* c = ::new (at) Hchan(capacity, ops, rt::bubble_id(rt::current_bubble()));
+  c->buffer = static_cast<std::byte*>(at) + offset;
+  return c;
 }
 
 void chan_retain(Hchan* c) noexcept {
@@ -243,15 +253,21 @@ void chan_retain(Hchan* c) noexcept {
 }
 
 void chan_release(Hchan* c) noexcept {
-  if (!c || c->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (!c) return;
+  // Who holds the only handle needs no locked operation: nobody can copy it meanwhile. Acquire:
+  // pairs with the others' release.
+  if (c->refs.load(std::memory_order_acquire) != 1 &&
+      c->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
   if (c->feeder) c->feeder->gone(c->feeder);
   // Nobody else has a handle, so nobody waits; the elements' destructors run outside the runtime.
   for (std::size_t n = c->count.load(std::memory_order_relaxed); n > 0; --n) {
     c->ops->destroy(c->buffer + c->recv_at);
     c->recv_at = rt::advance(c, c->recv_at);
   }
-  if (c->buffer) rt::deallocate(c->buffer, c->ops->align);
-  delete c;
+  const std::size_t align = chan_align(*c->ops);
+  c->~Hchan();
+  rt::deallocate(c, align);
 }
 
 void chan_send(Hchan* c, void* element) {
