@@ -151,6 +151,8 @@ std::size_t BatcherCore::next() {
 }
 
 void BatcherCore::delivered(std::size_t n) noexcept {
+  // Before anybody is told: who returns from flush() does not find these values pending.
+  const bool last = impl_->gate.leave(static_cast<std::int64_t>(n));
   {
     rt::Entry entry;
     rt::GList ready;
@@ -161,7 +163,7 @@ void BatcherCore::delivered(std::size_t n) noexcept {
     }
     rt::ready_all(ready);
   }
-  if (impl_->gate.leave(static_cast<std::int64_t>(n))) impl_->finish();
+  if (last) impl_->finish();
 }
 
 void BatcherCore::ended() { impl_->running.done(); }

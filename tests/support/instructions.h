@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <optional>
 
+#include "runtime/sanitizer.h"
+
 namespace treadle::test {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if TREADLE_ASAN || TREADLE_TSAN
 inline constexpr bool kSanitized = true;
 #elif defined(__has_feature)
 inline constexpr bool kSanitized =
