@@ -326,7 +326,7 @@ void Ticker::reset(Duration period) const {
 
 Chan<TimePoint> tick(Duration period) {
   if (period <= Duration::zero()) return {};
-  return rt::make_chan_timer(period, period.count()).channel;
+  return Ticker(period).channel();  // the handle goes, and with it its reference
 }
 
 }  // namespace treadle
