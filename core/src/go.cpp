@@ -237,12 +237,11 @@ void abandon_goroutine(NewGoroutine n) noexcept {
 }  // namespace detail
 
 void gosched() {
-  rt::ensure_started();
-  rt::ParkingEntry entry;
-  if (rt::getm()->foreign) {
+  if (rt::getm()->foreign) [[unlikely]] {  // a thread that has not called treadle yet, too
     ::sched_yield();
     return;
   }
+  rt::ParkingEntry entry;
   rt::yield_g(rt::YieldTo::local_queue);
 }
 

@@ -75,7 +75,8 @@ inline bool global_queue_turn(P* p) noexcept {
 [[gnu::always_inline]] inline G* next_local(M* m, P* p, bool* inherit) noexcept {
   if (sched.stop_wanted.load(std::memory_order_relaxed)) [[unlikely]]
     return nullptr;
-  if (global_queue_turn(p) && sched.runq_size.load(std::memory_order_relaxed) != 0) [[unlikely]]
+  // The cheap half first: the queue is empty as a rule.
+  if (sched.runq_size.load(std::memory_order_relaxed) != 0 && global_queue_turn(p)) [[unlikely]]
     return nullptr;
   if (p->timers.next_when() != kNever && timers_due(p)) [[unlikely]]
     return nullptr;
