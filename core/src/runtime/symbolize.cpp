@@ -183,7 +183,7 @@ bool print_frame(TextOut& out, const void* pc, Symbols symbols, bool skip_runtim
   // One at a time: each of many that come first would read all debug information, half a second
   // of it. In a signal handler the lock may be held by what was interrupted; libbacktrace itself
   // can do without.
-  static std::mutex& one_at_a_time = *new std::mutex;
+  static constinit std::mutex one_at_a_time;  // made before anything runs, and never destroyed
   std::unique_lock hold(one_at_a_time, std::defer_lock);
   if (symbols == Symbols::pretty)
     hold.lock();
