@@ -59,10 +59,20 @@ struct SignalSet::Impl {
 
   void restore() noexcept {
     std::lock_guard hold(registry);
+    sigset_t mask;
+    rt::block_async_signals(&mask);  // sigpending() tells of blocked ones only
     for (const Taken& t : taken) {
+      // One that was sent before this, and that no thread has taken yet, was for the set; by the
+      // action restored it could end the process. Ignoring drops it. (SIGCHLD's default action is
+      // harmless, and children that end while it is ignored are lost.)
+      sigset_t unread;
+      if (t.signal != SIGCHLD && ::sigpending(&unread) == 0 &&
+          ::sigismember(&unread, t.signal) == 1)
+        ::signal(t.signal, SIG_IGN);
       ::sigaction(t.signal, &t.previous, nullptr);
       owner[static_cast<std::size_t>(t.signal)].store(kNobody, std::memory_order_seq_cst);
     }
+    ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
     rt::sched.outside_wakers.fetch_sub(static_cast<int>(taken.size()), std::memory_order_relaxed);
     taken.clear();
     ended = true;

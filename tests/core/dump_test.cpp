@@ -250,6 +250,23 @@ TEST_F(DumpDeathTest, UncaughtExceptionShowsWhereItWasThrown) {
   EXPECT_DEATH(run([] { std::terminate(); }), "std::terminate was called in a goroutine");
 }
 
+TEST_F(DumpDeathTest, MainThatReturnsMeanwhileDoesNotHideIt) {
+  EXPECT_DEATH(
+      {
+        run([] {
+          static std::atomic<bool> asked{false};
+          set_uncaught_exception_hook([](const UncaughtException&) {
+            asked = true;
+            return UncaughtAction::end_process;
+          });
+          go([] { throw_in_here(); });
+          while (!asked) gosched();
+        });
+        ::_exit(0);
+      },
+      "an exception left a goroutine: std::runtime_error: the reason");
+}
+
 TEST_F(DumpDeathTest, HookIsAskedFirst) {
   EXPECT_DEATH(run([] {
                  set_uncaught_exception_hook([](const UncaughtException& what) {

@@ -217,6 +217,20 @@ TEST_F(SignalsDeathTest, DefaultActionsAreBackAfterwards) {
       ::testing::KilledBySignal(SIGTERM), "");
 }
 
+TEST_F(SignalsDeathTest, WhatWasSentDuringASetsLifeNeverActs) {
+  EXPECT_EXIT(
+      {
+        run([] {
+          for (int i = 0; i < 2000; ++i) {
+            SignalSet set({SIGUSR2});
+            send_to_process(SIGUSR2);
+          }
+        });
+        ::_exit(7);
+      },
+      testing::ExitedWithCode(7), "");
+}
+
 TEST_F(SignalsDeathTest, TermToABusyProcessIsAValue) {
   EXPECT_EXIT(run([] {
                 ::alarm(60);  // or else the child would compute for ever beside its dead parent

@@ -11,7 +11,8 @@
 namespace treadle {
 
 // From construction to destruction the given signals no longer act on the process; they are
-// delivered here instead. One SignalSet per signal at a time: a second one panics.
+// delivered here instead; what was not taken by then is dropped. One SignalSet per signal at a
+// time: a second one panics.
 //
 //   treadle::SignalSet stop({SIGINT, SIGTERM});
 //   int which = *stop.wait();

@@ -42,6 +42,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   M* m = getm();
   G* g = m->foreign ? nullptr : m->curg;
   if (g && g->stack && stack_guard_contains(*g->stack, info->si_addr)) {
+    sched.last_words.fetch_add(1, std::memory_order_release);
     err().print("treadle: fatal: stack overflow (a goroutine's stack has %zu KiB)\n",
                 g->stack->size() / 1024);
     say_goroutine(g);
@@ -90,6 +91,7 @@ void install_quit_handler() {
 }  // namespace
 
 void last_dump() noexcept {
+  sched.last_words.fetch_add(1, std::memory_order_release);
   limit_last_words();
   TextOut out = err();
   out.print("SIGQUIT: quit\n\n");

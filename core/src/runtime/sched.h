@@ -164,6 +164,8 @@ struct Sched {
   // clocks of bubbles. Not descriptors, timers or threads.
   std::atomic<std::int32_t> outside_wakers{0};
   std::atomic<std::int32_t> own_threads{0};  // threads of the runtime that are no Ms
+  // Threads that say why the process dies, and will then end it; see end_the_world().
+  std::atomic<std::int32_t> last_words{0};
 
   std::atomic<bool> started{false};
   std::atomic<bool> forked{false};  // this is a forked child: none of the threads is here

@@ -22,7 +22,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include <treadle/result.h>
@@ -215,7 +217,20 @@ bool with_world_stopped(void (*f)(M* self, void* arg), void* arg) noexcept {
   }
 }
 
+namespace {
+
+// Symbols take their time to be read. A main that returns meanwhile must not turn a crash into an
+// exit with success. Not for ever: what is to be said may wait for a lock the caller holds.
+void wait_for_last_words() noexcept {
+  constexpr int kMostTries = 3000;
+  for (int i = 0; i < kMostTries && sched.last_words.load(std::memory_order_acquire) > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+}  // namespace
+
 void end_the_world() noexcept {
+  wait_for_last_words();
   for (int n = 0;; spin_pause(n++)) {
     Entry entry;
     const World found = claim(World::ended);

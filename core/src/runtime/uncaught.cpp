@@ -84,16 +84,21 @@ UncaughtAction ask_hook(UncaughtHook f, const G* g, std::exception_ptr e, const 
   static thread_local bool again = false;  // terminate() in here: no second report
   G* g = getm()->foreign ? nullptr : getm()->curg;
   if (g && getm()->guard.load(std::memory_order_relaxed) == 0 && !again) {
+    sched.last_words.fetch_add(1, std::memory_order_release);  // pairs with end_the_world()
     StackTrace trace;
     walk_here(trace);
     std::exception_ptr e = std::current_exception();
     if (UncaughtHook f = hook.load(std::memory_order_acquire); f && e)
       if (ask_hook(f, g, e, trace) == UncaughtAction::end_goroutine) {
         e = nullptr;
+        sched.last_words.fetch_sub(1, std::memory_order_release);
         end_goroutine();
       }
     again = true;
     report(g, e, trace);
+    // The program's own handler may call exit(), which must not wait for itself.
+    if (previous && previous != &__gnu_cxx::__verbose_terminate_handler)
+      sched.last_words.fetch_sub(1, std::memory_order_release);
   }
   // libstdc++'s own would say it all again.
   if (previous && previous != &__gnu_cxx::__verbose_terminate_handler) previous();
