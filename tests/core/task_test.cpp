@@ -89,6 +89,17 @@ TEST(TaskJoin, CallableIsGoneBeforeJoinReturns) {
   });
 }
 
+TEST(TaskJoin, CallableThatCannotBeMovedIsGoneToo) {
+  test::run([] {
+    for (int i = 0; i < 500; ++i) {
+      const auto held = std::make_shared<int>(1);
+      auto task = spawn([held] { (void)held; });  // its captured copy is const
+      task.join();
+      ASSERT_EQ(held.use_count(), 1);
+    }
+  });
+}
+
 TEST(TaskJoin, EmptyOneIsMisuse) {
   test::run([] {
     Task<int> empty;

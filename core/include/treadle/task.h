@@ -72,23 +72,24 @@ class TaskState<void> final : public TaskCore {
 };
 
 // What the goroutine runs. The callable is destroyed before the task counts as done: who has joined
-// it may destroy what the callable refers to.
+// it may destroy what the callable refers to. In place, since a move may have to copy (a lambda
+// that captured a const object) and would leave the original behind.
 template <class T, class F>
 struct TaskBody {
   TaskState<T>* state;
-  F f;
+  std::optional<F> f;
   void operator()() noexcept {
     state->begin();
     std::exception_ptr thrown;
     try {
-      F local(std::move(f));
       if constexpr (std::is_void_v<T>)
-        local();
+        (*f)();
       else
-        state->value.emplace(local());
+        state->value.emplace((*f)());
     } catch (...) {
       thrown = std::current_exception();
     }
+    f.reset();
     state->finish(std::move(thrown));
   }
 };
@@ -186,8 +187,9 @@ TaskOf<F> spawn(F&& f, GoOptions* options, const std::source_location& site) {
   auto* state = new TaskState<T>(site);
   bool started = false;
   try {
-    started = start(TaskBody<T, std::decay_t<F>>{state, std::forward<F>(f)}, options,
-                    StackWhen::now, site);
+    started = start(TaskBody<T, std::decay_t<F>>{state, std::optional<std::decay_t<F>>(
+                                                            std::in_place, std::forward<F>(f))},
+                    options, StackWhen::now, site);
   } catch (...) {
     delete state;
     throw;
