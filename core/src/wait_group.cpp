@@ -2,6 +2,8 @@
 // unlock it, so it may be destroyed as soon as a waiter has seen zero.
 #include <treadle/wait_group.h>
 
+#include <fmt/core.h>
+
 #include "runtime/context_state.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -10,15 +12,18 @@
 namespace treadle {
 
 void WaitGroup::add(std::int64_t delta) {
-  bool negative = false;
+  std::int64_t before = 0;
+  bool refused = false;
   {
     rt::Entry entry;
     rt::GList ready;
     {
       rt::LockGuard hold(lock_);
-      count_ += delta;
-      negative = count_ < 0;
-      if (count_ == 0) {
+      before = count_;
+      std::int64_t sum = 0;
+      refused = __builtin_add_overflow(before, delta, &sum) || sum < 0;
+      if (!refused) count_ = sum;
+      if (!refused && sum == 0) {
         rt::WaiterQueue queue(head_, tail_);
         while (rt::Waiter* w = queue.pop_front()) {
           rt::G* g = nullptr;
@@ -28,7 +33,9 @@ void WaitGroup::add(std::int64_t delta) {
     }
     while (rt::G* g = ready.pop_front()) rt::goready(g);
   }
-  if (negative) throw Panic("treadle::WaitGroup: negative counter");
+  if (refused)
+    throw Panic(fmt::format("treadle::WaitGroup::add: {} to a counter of {}: {}", delta, before,
+                            delta < 0 ? "it would become negative" : "it would overflow"));
 }
 
 Result<void> WaitGroup::wait_for(rt::ContextState* context) {

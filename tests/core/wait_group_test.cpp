@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -87,6 +88,18 @@ TEST(WaitGroupMisuse, NegativeCounterPanics) {
   WaitGroup other;
   other.add(1);
   EXPECT_THROW(other.add(-2), Panic);
+}
+
+TEST(WaitGroupMisuse, LeavesTheCounterAsItWas) {
+  test::run([] {
+    WaitGroup wg;
+    EXPECT_THROW(wg.add(std::numeric_limits<std::int64_t>::min()), Panic);
+    wg.wait();  // still zero
+    wg.add(std::numeric_limits<std::int64_t>::max());
+    EXPECT_THROW(wg.add(1), Panic);
+    wg.add(-std::numeric_limits<std::int64_t>::max());
+    wg.wait();
+  });
 }
 
 TEST(WaitGroupGo, CountsFromTheCallUntilTheClosureIsGone) {

@@ -33,7 +33,8 @@ class WaitGroup {
   WaitGroup& operator=(const WaitGroup&) = delete;
 
   // Adds `delta`, which may be negative. Call it before the goroutine it counts is started.
-  // Never parks; any thread. Panics when the counter would become negative.
+  // Never parks; any thread. Panics when the counter would become negative, or above 2^63 - 1; it
+  // stays as it was then.
   void add(std::int64_t delta);
   void done() { add(-1); }
   // Counts a new goroutine that calls `f`, from now until `f` has returned and was destroyed. As
