@@ -34,7 +34,7 @@ constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max() / 4;
 
 std::int64_t checked_pending(const BatcherOptions& o) {
   if (o.max_size < 1 || o.max_size > kMost)
-    throw Panic(fmt::format("treadle::Batcher: a max_size of {}", o.max_size));
+    throw Panic(fmt::format("treadle::Batcher: a max_size of {}; 1 to {}", o.max_size, kMost));
   if (o.max_delay < Duration::zero())
     throw Panic(fmt::format("treadle::Batcher: a max_delay of {} ns", o.max_delay.count()));
   const std::int64_t pending = o.max_pending == 0 ? 4 * o.max_size : o.max_pending;

@@ -95,6 +95,7 @@ BroadcastTx::~BroadcastTx() {
 }
 
 Result<std::size_t> BroadcastTx::send(std::shared_ptr<const void> value) const {
+  if (!ring_) throw Panic("treadle::BroadcastSender: used after it was moved from");
   std::size_t reached = 0;
   bool closed = false;
   {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <new>
 
 #include "runtime/allocate.h"
@@ -231,13 +230,16 @@ namespace detail {
 using rt::Hchan;
 
 namespace {
+// What a process can address at most: a larger buffer is nonsense, a smaller one may be bad_alloc.
+constexpr std::size_t kAddressSpace = std::size_t{1} << 47;
+
 std::size_t chan_align(const ElementOps& ops) noexcept {
   return std::max(ops.align, alignof(Hchan));
 }
 }  // namespace
 
 Hchan* chan_make(std::size_t capacity, const ElementOps& ops) {
-  if (capacity > std::numeric_limits<std::ptrdiff_t>::max() / ops.size)
+  if (capacity > kAddressSpace / ops.size)
     throw Panic(fmt::format("treadle::make_chan: a buffer of {} elements of {} bytes is too large",
                             capacity, ops.size));
   // One piece of memory, the buffer behind the channel.

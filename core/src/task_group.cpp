@@ -6,6 +6,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include <treadle/log.h>
 
 #include "runtime/syscall.h"
@@ -32,7 +34,8 @@ void TaskGroup::set_limit(std::int64_t limit) {
   if (limit < 1) throw Panic(fmt::format("treadle::TaskGroup::set_limit: limit of {}", limit));
   if (const auto n = running_.load(std::memory_order_relaxed); n != 0)
     throw Panic(fmt::format("treadle::TaskGroup::set_limit: {} tasks are running", n));
-  limit_.emplace(limit);
+  constexpr std::int64_t kNoLimit = std::int64_t{1} << 61;  // a Semaphore's most
+  limit_.emplace(std::min(limit, kNoLimit));
 }
 
 void TaskGroup::enter() {

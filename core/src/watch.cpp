@@ -84,6 +84,7 @@ WatchTx::~WatchTx() {
 }
 
 void WatchTx::set(std::shared_ptr<const void> value) const {
+  if (!cell_) throw Panic("treadle::WatchSender: used after it was moved from");
   locked_waking(*cell_, [&](rt::GList& ready) {
     std::swap(cell_->value, value);
     ++cell_->version;

@@ -276,6 +276,7 @@ TEST(ChanMake, AbsurdCapacityPanics) {
   };
   EXPECT_THROW((void)make_chan<Kilobyte>(SIZE_MAX / 16), Panic);
   EXPECT_THROW((void)make_chan<std::uint64_t>(SIZE_MAX), Panic);
+  EXPECT_THROW((void)make_chan<char>(std::size_t{1} << 48), Panic);
 }
 
 TEST(ChanContext, CancelEndsAWaitAndNothingIsDelivered) {

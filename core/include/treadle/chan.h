@@ -80,7 +80,8 @@ struct Slot {
 
 // A handle, cheap to copy; copies are the same channel, which lives as long as one of them.
 // Default-constructed it is the nil channel, on which send and receive wait for ever.
-// T must be nothrow-movable, since elements move under the channel's lock. Safe to use from any
+// T must be nothrow-movable, since elements move under the channel's lock: its move constructor,
+// and its destructor when moved from, must not call treadle. Safe to use from any
 // goroutine or thread.
 template <class T>
 class Chan {

@@ -130,6 +130,7 @@ class OneShotSender {
 
   template <class Store>
   bool complete(Store store) const {
+    if (!state_) detail::one_shot_misuse("treadle::OneShotSender: used after it was moved from");
     detail::OneShotState<T>& s = *state_;
     if (!s.claim()) return false;
     try {

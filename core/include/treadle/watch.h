@@ -114,6 +114,7 @@ class WatchSender {
   void set(T v) const { tx_.set(std::make_shared<const T>(std::move(v))); }
   // Calls `f` on a copy of the value and sets that; of several update() calls one runs at a time,
   // so that none is lost (set() may come in between). An exception of `f` leaves it unchanged.
+  // `f` must not call update() on the same Watch: it would wait for itself.
   // May park the calling G; on a plain thread it may block that thread.
   template <std::invocable<T&> F>
     requires std::copy_constructible<T>
