@@ -12,11 +12,16 @@
 //    found no M. Without it, tied Ms could all sleep beside an idle P that has goroutines.
 #include <treadle/os_thread.h>
 
+#include <time.h>
+
 #include <system_error>
 
+#include <treadle/blocking.h>
 #include <treadle/context.h>
+#include <treadle/go.h>
 #include <treadle/timer.h>
 
+#include "runtime/bubble.h"
 #include "runtime/dispatch.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -71,6 +76,18 @@ bool tie(M* m) noexcept {
   return true;
 }
 
+// A millisecond of real time: in a bubble sleep() would take none.
+void wait_a_moment() {
+  if (current_bubble()) {
+    gosched();
+    const timespec moment{.tv_sec = 0, .tv_nsec = 1'000'000};
+    blocking([&] { ::nanosleep(&moment, nullptr); });
+    return;
+  }
+  ContextScope whatever_happens{background()};
+  (void)sleep(std::chrono::milliseconds(1));
+}
+
 }  // namespace
 
 bool run_locked(M* m) noexcept {
@@ -120,8 +137,7 @@ void lock_os_thread() {
       if (rt::tie(m)) return;
       rt::wake_template_thread();
     }
-    ContextScope whatever_happens{background()};
-    (void)sleep(std::chrono::milliseconds(1));
+    rt::wait_a_moment();
   }
   throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                           "treadle::lock_os_thread: no thread would be left for other goroutines");

@@ -21,6 +21,7 @@
 #include <treadle/os_thread.h>
 #include <treadle/runtime.h>
 #include <treadle/task.h>
+#include <treadle/testing.h>
 #include <treadle/timer.h>
 #include <treadle/wait_group.h>
 
@@ -398,7 +399,28 @@ TEST(OsThreadLimit, IsAnErrorWhenNoThreadWouldBeLeft) {
           std::_Exit(tied == 7 && refused == 13 && sum == 1 ? 0 : 1);
         });
       },
-      testing::ExitedWithCode(0), "");
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST(OsThreadVirtual, WaitsForAThreadInRealTime) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto body = [] {
+    run({.max_procs = 1}, [] {
+      // The first thing of a process: the thread that takes over is still being made.
+      treadle::testing::run_virtual([] {
+        OsThreadLock lock;
+        auto ch = make_chan<int>();
+        go([ch] {
+          OsThreadLock mine;
+          sleep(std::chrono::hours(1)).value();
+          ch.send(1);
+        });
+        ch.recv();
+      });
+    });
+    _exit(0);
+  };
+  EXPECT_EXIT(body(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(OsThreadDeadlock, IsSeenThroughTiedOnes) {
@@ -412,7 +434,7 @@ TEST(OsThreadDeadlock, IsSeenThroughTiedOnes) {
                     OsThreadLock lock;
                     (void)Chan<int>().recv();
                   }),
-              testing::ExitedWithCode(2), "all goroutines are asleep");
+              ::testing::ExitedWithCode(2), "all goroutines are asleep");
 }
 
 }  // namespace
