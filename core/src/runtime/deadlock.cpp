@@ -2,10 +2,9 @@
 //
 // A deadlock is: a thread waits in run(), nothing runs, and nothing can ever make a goroutine
 // ready. A false alarm ends a healthy process, so each source of a wake-up must be ruled out:
-//   goroutines      every P is idle, every M stands in the idle list, in the poller or by its
-//   locked
-//                   goroutine; none is detached or in a blocking call (its M would stand
-//                   elsewhere); no queue has one
+//   goroutines      every P is idle, every M stands in the idle list, in the poller or by the
+//                   goroutine it is locked to; none is detached or in a blocking call (its M would
+//                   stand elsewhere); no queue has one
 //   timers          no heap has one (they are run only by holders of a P)
 //   descriptors     no goroutine waits on a side of any, and none that did is on its way to a queue
 //   signals, others sched.outside_wakers is zero
@@ -13,8 +12,10 @@
 //
 // An M that goes to sleep as the last one sees the first line for nothing, since it holds
 // sched.lock then. When nothing obvious is wrong either it wakes the template thread, which looks
-// at everything, at the number of threads last, and then once more at the first line: unless a P
-// left the idle list in between, all of it was true at one time, and stays true for ever.
+// at everything, at the number of threads, and then once more at everything else: a thread that was
+// still there may have armed a timer before it ended, and the poller that it broke off may not have
+// taken its P yet. Once only our threads are left nobody can change any of it; so unless a P left
+// the idle list in between, all of it is true at one time, and stays true for ever.
 //
 // Threads that are about to end count as alive for a moment, so the look is repeated a few times. A
 // deadlock that becomes one only by the later end of a plain thread is not reported: nothing wakes
@@ -120,7 +121,8 @@ std::int64_t check_deadlock() {
   const Quiet before = look_quiet();
   if (before.yes && !something_will_wake() && only_our_threads(before.ms)) {
     const Quiet after = look_quiet();
-    if (after.yes && after.ps_taken == before.ps_taken && !any_queued()) die_of_deadlock();
+    if (after.yes && after.ps_taken == before.ps_taken && !any_queued() && !something_will_wake())
+      die_of_deadlock();
   }
   if (looks < kLooks) {
     std::int64_t in = kFirstLook;
