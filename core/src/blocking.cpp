@@ -124,10 +124,9 @@ bool hand_off_p() noexcept {
   if (!spare_m_available()) return false;
   // We are inside the guard, so nobody else can take the P: the state is none or ask.
   P* p = m->p.load(std::memory_order_relaxed);
-  m->lost_how = Lost::hinted;
   sched.detached.fetch_add(1, std::memory_order_relaxed);
   blocking_began();
-  m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | kReqLost,
+  m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | req_lost(Lost::hinted),
                std::memory_order_relaxed);
   p->m.store(nullptr, std::memory_order_relaxed);
   sched.handoffs.fetch_add(1, std::memory_order_relaxed);

@@ -19,6 +19,7 @@
 #include <treadle/timer.h>
 #include <treadle/wait_group.h>
 
+#include "runtime/revoke.h"
 #include "runtime/sanitizer.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -173,6 +174,29 @@ TEST(RevocationLitmus, QueuedGoroutinesSurviveTheHandOff) {
     });
   for (;;)
     for (P* p : sched.ps) revoke_once(p);
+}
+
+// The revoker has seen a guard of zero; then the M enters, withdraws the ask and hands its P over by
+// a hint. The revoker is too late, and must not change what the M gave as the reason: that says
+// whether the call is counted as blocking.
+TEST(RevocationLitmus, ARevokerThatComesTooLateChangesNothing) {
+  P p;
+  M m;
+  m.guard.store(0);
+  m.p.store(&p);
+  p.m.store(&m);
+  m.req.store(kReqSlow | req_lost(Lost::hinted));
+  EXPECT_FALSE(take({&p, &m, p.schedtick.load(), Lost::slice_over}));
+  EXPECT_EQ(m.req.load() & kReqMask, kReqLost);
+  EXPECT_EQ(lost_how(m.req.load()), Lost::hinted);
+  EXPECT_EQ(p.m.load(), &m);
+  clear_req(&m);
+  EXPECT_EQ(m.req.load(), kReqSlow);
+  EXPECT_TRUE(ask(&m));
+  EXPECT_TRUE(take({&p, &m, p.schedtick.load(), Lost::stopped}));
+  EXPECT_EQ(lost_how(m.req.load()), Lost::stopped);
+  EXPECT_EQ(p.m.load(), nullptr);
+  sched.detached.fetch_sub(1);  // take() counted it
 }
 
 TEST(RevocationLitmusControl, WithoutTheBarrierThereAreViolations) {

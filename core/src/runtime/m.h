@@ -21,13 +21,20 @@ inline constexpr std::uint32_t kReqLost = 2;  // the P is gone
 inline constexpr std::uint32_t kReqMask = 3;
 inline constexpr std::uint32_t kReqSlow = 4;  // every entry takes the slow path; kept by every CAS
 
-// Why an M has no P, stored before its request line says `lost`.
-enum class Lost : std::uint8_t {
+// Why an M has no P. Part of the request line: only the one whose `lost` it is has a say, and a
+// revoker that comes too late changes nothing.
+enum class Lost : std::uint32_t {
   slice_over,  // its goroutine gave no hint; blocked, as far as one can tell
   computing,   // its goroutine gave no hint and used the CPU all through its slice
   hinted,      // its goroutine is in a hinted blocking call; counted in sched.blocking_room
   stopped,     // the world stops
 };
+inline constexpr std::uint32_t kLostShift = 3;
+constexpr std::uint32_t req_lost(Lost how) noexcept {
+  return kReqLost | static_cast<std::uint32_t>(how) << kLostShift;
+}
+// Of a request line that says `lost`.
+constexpr Lost lost_how(std::uint32_t req) noexcept { return static_cast<Lost>(req >> kLostShift); }
 
 // What happens on the next stack after a switch, once the registers of the one left are saved.
 // `g` is the goroutine left; after the hook has published it, it is no longer ours.
@@ -54,8 +61,6 @@ struct alignas(128) M {
   Gobuf g0;                                // the thread's own stack, while a G runs
   FiberState g0_fiber;
   G* next_g = nullptr;  // to be run before any other; this thread only
-  // By whoever stores `lost`, before; read by this thread once it sees that.
-  Lost lost_how = Lost::slice_over;
   std::uint64_t rng = 1;
   bool spinning = false;  // counted in sched.spinning; this thread only
   bool foreign = false;   // a plain thread's: never holds a P, curg stands for it

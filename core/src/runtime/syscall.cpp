@@ -78,11 +78,11 @@ void push_bound_locked(M* m, G* g) noexcept {
 constexpr std::uint8_t kHogMemory = 8;
 
 // The P was taken away. Gets one, or queues the G and waits; returns the M the G is on then.
-M* reacquire(M* m, bool parking) noexcept {
+M* reacquire(M* m, Lost how, bool parking) noexcept {
   G* g = m->curg;
   sched.detached.fetch_sub(1, std::memory_order_relaxed);
-  if (m->lost_how == Lost::hinted) blocking_ended();
-  if (m->lost_how == Lost::computing) {
+  if (how == Lost::hinted) blocking_ended();
+  if (how == Lost::computing) {
     g->hog = kHogMemory;
     kernel_slice_of_detached(m->tid.load(std::memory_order_relaxed), KernelSlice::with_p);
   }
@@ -191,7 +191,8 @@ void membarrier_all() noexcept {
     return getm();
   }
   // The CAS failed: the ask became `lost`, or was withdrawn.
-  if ((m->req.load(std::memory_order_acquire) & kReqMask) == kReqLost) return reacquire(m, parking);
+  req = m->req.load(std::memory_order_acquire);
+  if ((req & kReqMask) == kReqLost) return reacquire(m, lost_how(req), parking);
   if (sched.random) return enter_at_random(m, parking);
   return m;
 }

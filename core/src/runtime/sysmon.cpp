@@ -283,12 +283,10 @@ bool take(const Candidate& c) noexcept {
     cas_req(c.m, kReqAsk, kReqNone, std::memory_order_relaxed);
     return false;
   }
-  // All that the M looks at once it finds `lost` comes before. The kernel's slice too: afterwards
-  // it might undo what the M has set right already.
-  c.m->lost_how = c.how;
+  // Before the M can find `lost`: afterwards it might undo what the M has set right already.
   if (c.how == Lost::computing)
     kernel_slice_of_detached(c.m->tid.load(std::memory_order_relaxed), KernelSlice::computing);
-  if (!cas_req(c.m, kReqAsk, kReqLost, std::memory_order_acq_rel)) {
+  if (!cas_req(c.m, kReqAsk, req_lost(c.how), std::memory_order_acq_rel)) {
     if (c.how == Lost::computing)
       kernel_slice_of_detached(c.m->tid.load(std::memory_order_relaxed), KernelSlice::with_p);
     return false;
