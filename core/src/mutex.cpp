@@ -8,8 +8,7 @@
 //  - At most one waiter is woken and on its way (woken_): it competes with whoever runs, which is
 //    what makes the lock fast.
 //  - unlock() ends with one store that clears kLocked and kQueue together. A waiter that was
-//  claimed
-//    before it parked is not made ready after that store, so it waits for kQueue to clear.
+//    claimed before it parked is not made ready after that store, so it waits for kQueue to clear.
 //
 // Starvation. A woken waiter that finds the lock taken again has lost. One that has lost often
 // enough, or has waited for 1 ms, makes the next kHandOvers unlocks give the lock to the waiter in

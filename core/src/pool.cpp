@@ -6,8 +6,7 @@
 //    Outside the guard "the current P" means nothing: another thread may have it by the next
 //    instruction.
 //  - The rest of a shard is under its lock: anybody may take from there. `idle` is also read
-//  without
-//    it, to pass empty shards by.
+//    without it, to pass empty shards by.
 //  - Objects are only pointers here: made and destroyed by the template, outside the guard.
 // Ps beyond the number of shards (GOMAXPROCS was raised since) share those of others, without
 // `own`.

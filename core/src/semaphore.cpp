@@ -3,11 +3,9 @@
 // One word: kQueue, a spin lock over the queue; kWaiters, the queue is not empty; above them how
 // many units are taken. Invariants:
 //  - While kQueue is set, nobody but its holder changes the word. The queue changes only under it,
-//  and
-//    agrees with kWaiters whenever it is clear.
+//    and agrees with kWaiters whenever it is clear.
 //  - Whenever kQueue is clear, the request in front does not fit. So whatever makes room, or takes
-//  the
-//    front away, serves the queue. Units are taken on a waiter's behalf before it is woken.
+//    the front away, serves the queue. Units are taken on a waiter's behalf before it is woken.
 //  - The fast paths work on a word without flags: nobody is overtaken.
 //  - Each operation ends with one store, after which it touches the object no more. A waiter that
 //  was

@@ -3,8 +3,7 @@
 // Invariants, under the lock
 //  - `version` grows by one with each set(); a receiver has a change while its seen_ is below it.
 //  - Receivers wait only while they have none and a sender is left; senders wait in unwatched()
-//  only
-//    while there is a receiver.
+//    only while there is a receiver.
 // A value's destructor is user code: the old pointer is dropped after the lock.
 #include <treadle/watch.h>
 

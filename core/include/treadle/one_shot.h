@@ -3,7 +3,6 @@
 //   auto [sender, receiver] = treadle::make_one_shot<Row>();
 //   db.query(sql, [sender](Row row) { sender.send(std::move(row)); });   // some library's thread
 //   treadle::Result<Row> row = receiver.wait(ctx);                       // parks the goroutine
-//   only
 #pragma once
 
 #include <atomic>

@@ -15,13 +15,11 @@
 //    under that lock, so it never runs on a dead frame. It must not block or take locks of the
 //    first group of sched.h's lock order.
 //  - A DoneCall (after_func) in the list of nodes is owned by it: one reference, which goes to
-//  whoever
-//    wins `claimed`.
+//    whoever wins `claimed`.
 //  - `error` is stored once, under the lock, before the nodes are run.
 //  - `settled` follows once all descendants have ended as well. Who finds a context ended already
-//  waits
-//    for that, so that after a cancel() the descendants are done, whoever ended them. Those who
-//    wait do so for walks that began further down: never in a circle.
+//    waits for that, so that after a cancel() the descendants are done, whoever ended them. Those
+//    who wait do so for walks that began further down: never in a circle.
 //  - Values and callables are the user's: they are destroyed outside the guard, see dispose().
 #pragma once
 

@@ -43,7 +43,7 @@ struct alignas(128) P {
   std::atomic<PStatus> status{PStatus::idle};
   // Whose it is. Stored by that M on taking it, nulled by it or by the revoker on taking it away.
   std::atomic<M*> m{nullptr};
-  // Counts time slices: goroutines started anew, not those that inherit one (see execute()).
+  // Counts time slices: goroutines started anew, not those that inherit one (begin_slice()).
   std::atomic<std::uint32_t> schedtick{0};
 
   // Made ready by the running G and run next, within its slice. CAS: thieves may take it.

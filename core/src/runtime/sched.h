@@ -15,7 +15,9 @@
 //              -> stopped (whoever stopped the world) <-> dead (beyond sched.procs;
 //              set_max_procs())
 //   M: running (has a P) | spinning (has a P, no G, looks for work; counted in sched.spinning)
-//      | detached (runs a G, its P was taken) | parked (on the idle list, in stopm()) | gone
+//      | detached (runs a G, its P was taken) | bound (waits with its G for a P; wait_bound())
+//      | locked (waits for the one G it may run; run_locked()) | parked (on the idle list, in
+//      stopm(), or in the poller) | gone
 //
 // Waiting and waking
 //   gopark() and goready() are the only ways to wait and to wake. gopark() runs its hook after the
@@ -28,11 +30,13 @@
 //   A G is made ready by: (1) put it on a queue, (2) full fence, (3) if a P is idle and nobody
 //   spins, start a spinner. An M that runs out of work does: (1) give the P to the idle list, stop
 //   spinning, (2) full fence, (3) look at all queues and timers once more. Either the first sees
-//   the idle P and no spinner, or the second sees the G. The fences are in wakep() and
-//   find_runnable(); the litmus test is tests/core/wakeup_litmus_test.cpp.
+//   the idle P and no spinner, or the second sees the G. The fences are in wakep(),
+//   give_up_p() and reset_spinning(); the litmus test is tests/core/wakeup_litmus_test.cpp.
 //
 // Lock order
-//   channel, mutex, context and wait group locks < timer heap locks < sched.revoker < sched.lock.
+//   scan_lock, and the locks of what is waited for (channels, mutexes, contexts, ...) < timer heap
+//   locks < sched.lock. sched.revoker < sched.lock; while the world is stopped, also < the heaps'.
+//   Leaves: a bubble's lock, those of the pools of Gs and of stacks.
 //   A timer's function runs under its heap's lock and so takes none of the first group; see
 //   TimerWork.
 //
@@ -158,8 +162,8 @@ struct Sched {
   std::atomic<std::int32_t> procs{0};  // GOMAXPROCS; stored while the world is stopped
 
   // For the deadlock detector; see deadlock.cpp.
-  std::atomic<bool> main_waits{
-      false};  // a thread is in run(), whose goroutine has begun and not ended
+  // A thread is in run(), whose goroutine has begun and not ended.
+  std::atomic<bool> main_waits{false};
   // What may ready a goroutine from where the scheduler does not look: signals subscribed to,
   // clocks of bubbles. Not descriptors, timers or threads.
   std::atomic<std::int32_t> outside_wakers{0};
