@@ -190,6 +190,30 @@ TEST_F(BlockingLimitDeathTest, GoesOnWhenNoThreadCanBeMadeAndRecovers) {
       ExitedWithCode(0), "cannot make a thread");
 }
 
+// Every thread but the poller's is blocked, and no other can be made.
+TEST_F(BlockingLimitDeathTest, ThePollersThreadRunsWhatIsStarted) {
+  EXPECT_EXIT(run_in_child({.max_procs = 4, .max_threads = 8},
+                           [] {
+                             auto done = make_chan<int>();
+                             std::thread([done] {
+                               std::vector<Pipe> pipes(7);
+                               WaitGroup ended;
+                               for (Pipe& pipe : pipes) {
+                                 ended.go([&pipe] { REQUIRE(pipe.read_byte() == 'x'); });
+                                 ::usleep(50'000);  // until its P is taken
+                               }
+                               auto ran = make_chan<int>();
+                               go([ran] { ran.send(1); });
+                               REQUIRE(ran.recv() == 1);  // by the alarm at the latest
+                               for (Pipe& pipe : pipes) pipe.write_byte('x');
+                               ended.wait();
+                               done.send(1);
+                             }).detach();
+                             REQUIRE(done.recv() == 1);
+                           }),
+              ExitedWithCode(0), "");
+}
+
 #if !TREADLE_TSAN && !TREADLE_ASAN  // they need threads and memory of their own
 // The same by the system's own limit, which binds only those without privileges.
 TEST_F(BlockingLimitDeathTest, LivesWithinTheSystemsLimitOfThreads) {

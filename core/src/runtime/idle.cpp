@@ -411,6 +411,10 @@ void startm(P* p, bool spinning) noexcept {
   if (ask) wake_template_thread();
   if (!m) {
     if (spinning) sched.spinning.fetch_sub(1, std::memory_order_seq_cst);
+    // Perhaps no thread can be made, and the others block: the M in the poller is one, too. Full
+    // fence: pairs with poll_and_take_p(), where one that is about to wait sees the P.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (sched.polling.load(std::memory_order_seq_cst)) netpoll_break();
     return;
   }
   m->spinning = spinning;

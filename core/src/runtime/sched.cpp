@@ -197,8 +197,12 @@ bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
     }
     if (quiet) suspect_deadlock();
   }
-  const std::int64_t now = until == kNever ? 0 : nanotime();
-  netpoll(until == kNever ? -1 : std::max<std::int64_t>(until - now, 0), ready);
+  std::int64_t wait = until == kNever ? -1 : std::max<std::int64_t>(until - nanotime(), 0);
+  // Full fence after `polling` was set: pairs with startm(), whose P found no M while we were on
+  // our way here.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (any_queued() && sched.idle_ps.load(std::memory_order_seq_cst) != 0) wait = 0;
+  netpoll(wait, ready);
   sched.poll_until.store(0, std::memory_order_relaxed);
   sched.last_poll.store(nanotime(), std::memory_order_relaxed);
   sched.polling.store(false, std::memory_order_release);
