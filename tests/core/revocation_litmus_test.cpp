@@ -176,8 +176,8 @@ TEST(RevocationLitmus, QueuedGoroutinesSurviveTheHandOff) {
     for (P* p : sched.ps) revoke_once(p);
 }
 
-// The revoker has seen a guard of zero; then the M enters, withdraws the ask and hands its P over by
-// a hint. The revoker is too late, and must not change what the M gave as the reason: that says
+// The revoker has seen a guard of zero; then the M enters, withdraws the ask and hands its P over
+// by a hint. The revoker is too late, and must not change what the M gave as the reason: that says
 // whether the call is counted as blocking.
 TEST(RevocationLitmus, ARevokerThatComesTooLateChangesNothing) {
   P p;

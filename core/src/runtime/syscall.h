@@ -38,8 +38,8 @@
 //  - A candidate is an M whose CAS none -> ask succeeded or whose req is ask already: a goroutine
 //    asked while it was inside the runtime, which then computes for ever, must still be taken.
 //  - `lost` is cleared only by an M that owns a P again.
-//  - begin_slice() withdraws an ask, since it was for the goroutine before; a goroutine that inherits
-//    its predecessor's slice inherits the ask too.
+//  - begin_slice() withdraws an ask, since it was for the goroutine before; a goroutine that
+//    inherits its predecessor's slice inherits the ask too.
 //  - Only a parking entry may move a goroutine to another M. At any other one a goroutine that is
 //    asked, or finds its P lost with none idle, is queued bound to its M.
 //  - Foreign threads, and every M where membarrier is refused, have kReqSlow set: each entry then
