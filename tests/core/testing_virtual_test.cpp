@@ -238,6 +238,8 @@ TEST(TestingVirtualWait, DoesNotMoveTheClock) {
       testing::wait();
       EXPECT_FALSE(woken);
       EXPECT_EQ(Clock::now(), begin);
+      (void)sleep(2s);  // the other one writes to this frame
+      EXPECT_TRUE(woken);
     });
   });
 }
@@ -346,6 +348,8 @@ TEST(TestingVirtualOutside, ChannelMadeOutsideHoldsTheClock) {
       });
       EXPECT_EQ(outside.recv(), 1);
       EXPECT_FALSE(woken);
+      (void)sleep(2h);  // the other one writes to this frame
+      EXPECT_TRUE(woken);
     });
     blocking_long([&] { sender.join(); });
   });
