@@ -165,6 +165,7 @@ TEST(WaitFdShared, RegisteredWithThePollerAlready) {
       EXPECT_TRUE(owned->wait(detail::PollMode::read));
     });
     EXPECT_TRUE(parked(waits));
+    EXPECT_TRUE(parked(polls));  // its prepare() would forget an edge that came before
     EXPECT_EQ(::send(peer, "x", 1, 0), 1);
     waits.join();
     polls.join();
