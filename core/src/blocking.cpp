@@ -40,7 +40,7 @@ void wake_waiters() noexcept {
     return;
   G* g = pop_waiter();
   if (!g) return;
-  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  g->status.store(GStatus::runnable, std::memory_order_release);
   GList one;
   one.push_back(g);
   inject(nullptr, one);

@@ -80,6 +80,9 @@ struct SignalSet::Impl {
 
   void take(int s) {
     if (s < 1 || s >= kSignals) throw Panic(fmt::format("treadle::SignalSet: no signal {}", s));
+    if (s == SIGSEGV || s == SIGBUS || s == SIGFPE || s == SIGILL)
+      throw Panic(
+          fmt::format("treadle::SignalSet: signal {} is a fault of its thread, and stays so", s));
     std::lock_guard hold(registry);
     auto& mine = owner[static_cast<std::size_t>(s)];
     if (mine.load(std::memory_order_relaxed) != kNobody)

@@ -197,7 +197,7 @@ TEST(SignalsMisuse, OneSetASignal) {
 }
 
 TEST(SignalsMisuse, NumbersThatCannotBePanic) {
-  for (const int s : {0, -1, 65, 1000, SIGKILL, SIGSTOP}) EXPECT_THROW(SignalSet({s}), Panic) << s;
+  for (const int s : {0, -1, 65, 1000, SIGKILL, SIGSTOP, SIGSEGV, SIGBUS}) EXPECT_THROW(SignalSet({s}), Panic) << s;
   SignalSet none({});
 }
 

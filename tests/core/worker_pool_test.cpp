@@ -68,7 +68,9 @@ TEST(WorkerPoolSubmit, NeverMoreAtATimeThanWorkers) {
       }));
     pool.close();
     EXPECT_LE(most, 3);
-    EXPECT_GT(most, 1);
+    if (!test::seeded_scheduler()) {  // which may let one worker do it all
+      EXPECT_GT(most, 1);
+    }
   });
 }
 

@@ -22,6 +22,10 @@ namespace treadle {
 //   auto signals = stop.channel();
 //   treadle::select(treadle::on_recv(signals, [&](int which) { ... }), ...);
 //
+// It is for signals sent to the process (kill). One sent to a thread by raise() or pthread_kill()
+// stays pending where that thread is one of the runtime's, which block all but faults and SIGPROF:
+// send to the process instead. Faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL) panic.
+//
 // While a set has a signal, the runtime never reports a deadlock.
 class SignalSet {
  public:

@@ -76,7 +76,7 @@ void collect(const epoll_event& e, GList& ready) noexcept {
   if (marks) mark_seen(pd, tag, marks);
   const auto wake = [&](detail::PollMode mode) {
     if (G* g = unblock(pd->side[static_cast<int>(mode)], kPollReady)) {
-      g->status.store(GStatus::runnable, std::memory_order_relaxed);
+      g->status.store(GStatus::runnable, std::memory_order_release);
       if (g->foreign)
         goready(g);  // a plain thread waits there
       else

@@ -212,7 +212,7 @@ void goready(G* g) noexcept {
     random_pause(m);
   if (g->durable) [[unlikely]]
     bubble_wake(g);
-  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  g->status.store(GStatus::runnable, std::memory_order_release);  // pairs with scan_begin()
   if (g->foreign) {
     g->m.load(std::memory_order_relaxed)->note.wake();
     return;
@@ -231,7 +231,7 @@ void goready(G* g) noexcept {
 void ready_in_hook(M* m, G* g) noexcept {
   if (g->durable) [[unlikely]]
     bubble_wake(g);
-  g->status.store(GStatus::runnable, std::memory_order_relaxed);
+  g->status.store(GStatus::runnable, std::memory_order_release);
   if (g->foreign) {
     m->note.wake();  // our own: the sleep that follows returns at once
     return;

@@ -365,7 +365,7 @@ void finish_timer_work(M* m, TimerWork& work) noexcept {
   while (G* g = work.ready.pop_front()) {
     if (g->durable) [[unlikely]]
       bubble_wake(g);
-    g->status.store(GStatus::runnable, std::memory_order_relaxed);
+    g->status.store(GStatus::runnable, std::memory_order_release);
     ready.push_back(g);
   }
   inject(m, ready);
