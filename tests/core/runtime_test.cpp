@@ -243,7 +243,7 @@ TEST(RuntimeStats, CountWhatHappened) {
   const RuntimeStats after = runtime_stats();
   EXPECT_GE(after.spawned, before.spawned + 2);
   EXPECT_GE(after.parks, before.parks + 1);
-  EXPECT_EQ(after.goroutines, before.goroutines);
+  test::expect_goroutines(before.goroutines);  // the last one is still on its way out
 }
 
 // One for each P, a few to stand by, and not one more however often work comes.
