@@ -62,7 +62,8 @@ struct RuntimeOptions {
 // there ends it with a message that says so. Start programs by posix_spawn.
 
 // Starts the runtime, runs `main` as its first goroutine and returns when that has returned.
-// Goroutines still there then stop where they are, without unwinding. Blocks the calling thread;
+// Goroutines still there then stop where they are, without unwinding, and so do timers: what plain
+// threads and static destructors call from then on must not wait. Blocks the calling thread;
 // call it once, from a plain thread, as a rule main(). Panics when the runtime has been started
 // already, or when called from a goroutine.
 void run(const RuntimeOptions& options, std::function<void()> main);

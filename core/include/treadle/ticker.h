@@ -111,8 +111,9 @@ Timer after_func(Duration d, F&& f, std::source_location site = std::source_loca
 }
 
 // Sends the time at regular intervals, counted from its start; ticks that find the one before not
-// received yet are dropped. Cheap to copy; copies are the same ticker. Default-constructed it is no
-// ticker: stop() does nothing, reset() panics.
+// received yet are dropped. It works at its interval whether anybody receives or not: stop one that
+// is not needed. Cheap to copy; copies are the same ticker. Default-constructed it is no ticker:
+// stop() does nothing, reset() panics.
 class Ticker {
  public:
   Ticker() noexcept = default;

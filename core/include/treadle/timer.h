@@ -50,9 +50,9 @@ class Deadline {
   std::int64_t ns_ = kNever;
 };
 
-// Waits for `d`. Zero or less returns at once. Honours the current Context: `canceled` or
-// `timed_out` when that ends first.
-// Parks the calling G; on a plain thread it blocks that thread.
+// Waits for `d`. Zero or less returns at once, whatever the Context. Honours the current Context:
+// `canceled` or `timed_out` when that ends first. Parks the calling G; on a plain thread it blocks
+// that thread.
 Result<void> sleep(Duration d);
 // The same up to a point in time.
 Result<void> sleep_until(Deadline at);
