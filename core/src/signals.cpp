@@ -2,6 +2,7 @@
 #include <treadle/signals.h>
 
 #include <fmt/core.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -31,18 +32,28 @@ constexpr int kNobody = 0;
 // set that has signal s.
 constinit std::array<std::atomic<int>, kSignals> owner{};
 constinit std::array<std::atomic<bool>, kSignals> pending{};
+constinit std::atomic<int> handlers{0};  // under way
 
 std::mutex registry;  // plain calls only: never held across a park
 
 void on_signal(int s) {
   const int saved = errno;
+  handlers.fetch_add(1,
+                     std::memory_order_seq_cst);  // before `owner` is read: see wait_for_handlers()
   pending[static_cast<std::size_t>(s)].store(true, std::memory_order_seq_cst);
   const std::uint64_t one = 1;
   const int holder = owner[static_cast<std::size_t>(s)].load(std::memory_order_seq_cst);
   if (holder != kNobody) {
     [[maybe_unused]] const auto n = ::write(holder - 1, &one, sizeof one);
   }
+  handlers.fetch_sub(1, std::memory_order_release);
   errno = saved;
+}
+
+// After the owner was taken away: no handler writes to its descriptor any more, which may be closed
+// and be somebody else's. Either a handler sees that it has no owner, or it is counted here.
+void wait_for_handlers() noexcept {
+  while (handlers.load(std::memory_order_seq_cst) != 0) ::sched_yield();
 }
 
 }  // namespace
@@ -73,6 +84,7 @@ struct SignalSet::Impl {
       owner[static_cast<std::size_t>(t.signal)].store(kNobody, std::memory_order_seq_cst);
     }
     ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+    wait_for_handlers();
     rt::sched.outside_wakers.fetch_sub(static_cast<int>(taken.size()), std::memory_order_relaxed);
     taken.clear();
     ended = true;
@@ -149,9 +161,7 @@ SignalSet::SignalSet(std::initializer_list<int> signals) {
 }
 
 SignalSet::~SignalSet() {
-  // The handlers go first: after that nothing writes to the descriptor any more, but for a handler
-  // that runs at this moment on another thread; eventfd writes to a reused number are bounded to
-  // that instant and to eight bytes, so the descriptor is closed last of all.
+  // The handlers go first: after that nothing writes to the descriptor any more.
   impl_->restore();
   impl_->event.close();
 }
