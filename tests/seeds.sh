@@ -12,7 +12,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 count=${1:-20}
 # What tests the kernel, the usual order or other processes says nothing more under a seed.
-filter=${2:-'-*DeathTest*:RevocationLitmus*:Seed*:Cgroup*:Preempt*:Stack*:OsThreadLimit*'}
+filter=${2:-'-*DeathTest*:RevocationLitmus*:WakeupLitmusControl*:Seed*:Cgroup*:Preempt*:Stack*:OsThreadLimit*'}
 preset=${TREADLE_PRESET:-release}
 build_preset "$preset" treadle-core-tests treadle-stress
 bin=$top/build/$preset/bin
