@@ -42,7 +42,7 @@ struct ServerState {
 
   std::optional<Router> router;  // to be frozen when serving begins; empty for a bare handler
 
-  std::optional<net::TcpListener> listener;  // made by listen()
+  std::optional<net::Listener> listener;  // made by listen()
   WaitGroup accept_loop;                     // serve()'s accept loop
   CancelableContext accept_context;          // cancelled to end the accept loop
   // Parent of every connection's Context, cancelled by close() and by a shutdown that ran out of

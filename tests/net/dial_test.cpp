@@ -65,7 +65,7 @@ class FullBacklog {
 
 TEST(DialAddress, Connects) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     auto conn = dial_tcp(listener.address());
     ASSERT_TRUE(conn) << conn.error().message();
     auto server = listener.accept();
@@ -90,7 +90,7 @@ TEST(DialAddress, RefusedIsSaid) {
 
 TEST(DialAddress, EmptyHostIsThisMachine) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     const std::string port = ":" + std::to_string(listener.address().port());
     EXPECT_TRUE(dial_tcp(port));
     EXPECT_TRUE(dial_tcp("0.0.0.0" + port));
@@ -109,7 +109,7 @@ TEST(DialAddress, BadTextIsInvalid) {
 TEST(DialName, LocalhostTriesEachAddress) {
   test::run([] {
     // Listens on IPv4 only: where localhost is ::1 too, that is refused first.
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     auto conn = dial_tcp("localhost:" + std::to_string(listener.address().port()));
     ASSERT_TRUE(conn) << conn.error().message();
     EXPECT_TRUE(listener.accept());
@@ -176,7 +176,7 @@ TEST(DialContext, CancelEndsADialThatIsNotAnswered) {
 
 TEST(DialContext, RacingWithTheAnswerLeaksNothing) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     const std::size_t before = open_descriptors();
     for (int i = 0; i < 100; ++i) {
       const auto cancelable = with_cancel(background());

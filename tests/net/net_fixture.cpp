@@ -96,7 +96,7 @@ TcpPair make_tcp_pair(const PairOptions& options) {
   return pair;
 }
 
-net::TcpListener make_listener() {
+net::Listener make_listener() {
   auto listener = net::listen_tcp("127.0.0.1:0");
   if (!listener) throw std::system_error(listener.error(), "listen_tcp");
   return std::move(*listener);

@@ -28,7 +28,7 @@ struct TcpPair {
 TcpPair make_tcp_pair(const PairOptions& options = {});
 
 // A listener on 127.0.0.1 with a port of the system's choice. Throws std::system_error.
-net::TcpListener make_listener();
+net::Listener make_listener();
 
 // Bytes that differ from place to place, so that a lost or doubled piece shows.
 std::string pattern(std::size_t size, std::uint32_t seed = 1);

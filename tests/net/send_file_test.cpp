@@ -133,7 +133,7 @@ TEST(SendFileTcp, PeerThatIsGoneIsAnErrorAndTheProcessLives) {
     constexpr std::size_t kSize = 8 << 20;
     tree.write("f", pattern(kSize));
     const File file = *File::open(tree.path("f"));
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     RawClient client(listener.address().port());
     auto conn = listener.accept();
     ASSERT_TRUE(conn);

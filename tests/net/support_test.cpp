@@ -20,7 +20,7 @@ namespace treadle::test {
 namespace {
 
 using namespace std::chrono_literals;
-using net::TcpListener;
+using net::Listener;
 
 TEST(SupportRun, ExceptionComesOut) {
   EXPECT_THROW(run([] { throw std::runtime_error("out"); }), std::runtime_error);
@@ -158,7 +158,7 @@ class CannedServer {
   std::uint16_t port() const { return listener_.address().port(); }
 
  private:
-  TcpListener listener_;
+  Listener listener_;
   Task task_;
 };
 
@@ -195,7 +195,7 @@ TEST(SupportRawClient, ReadsResponsesByLengthChunksAndClose) {
 
 TEST(SupportRawClient, SendsSplitAndSeesTheEnd) {
   run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     std::string got;
     Task server([&] {
       auto conn = listener.accept();

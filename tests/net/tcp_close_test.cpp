@@ -146,7 +146,7 @@ TEST(TcpCloseLocal, RacesWithReadsWithoutHarm) {
 TEST(TcpCloseListener, WakesAParkedAccept) {
   test::run([] {
     for (int i = 0; i < 200; ++i) {
-      TcpListener listener = make_listener();
+      Listener listener = make_listener();
       Task acceptor([&] { EXPECT_EQ(listener.accept().error(), Errc::closed); });
       if (i % 2 == 0) acceptor.wait_until_parked();
       listener.close();
@@ -207,7 +207,7 @@ TEST(TcpCloseReuse, LateEventsNeverReachAStranger) {
 
 TEST(TcpCloseReuse, ManyConnectionsOpenAndCloseWhileOthersWork) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     Task server([&] {
       for (;;) {
         auto conn = listener.accept();

@@ -41,7 +41,7 @@ void echo(Conn& conn) {
 
 TEST(TcpConnEcho, ComesBack) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     Task server([&] {
       auto conn = listener.accept();
       ASSERT_TRUE(conn);
@@ -60,7 +60,7 @@ TEST(TcpConnEcho, ComesBack) {
 TEST(TcpConnEcho, ManyConnectionsAtOnce) {
   test::run([] {
     constexpr int kConnections = 100;
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     Task server([&] {
       for (int i = 0; i < kConnections; ++i) {
         auto conn = listener.accept();
@@ -259,7 +259,7 @@ TEST(TcpConnHalfClose, PeerClosedShowsWithoutAReader) {
 // edge: the shortcut must not sleep then.
 TEST(TcpConnUrgent, BytesBehindTheMarkAreRead) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     for (int i = 0; i < 100; ++i) {
       RawClient client(listener.address().port());
       auto conn = listener.accept();
@@ -282,7 +282,7 @@ TEST(TcpConnUrgent, BytesBehindTheMarkAreRead) {
 
 TEST(TcpConnUrgent, MarkBeforeTheFirstReadIsNoEnd) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     RawClient client(listener.address().port());
     client.send("ab");
     client.send_urgent('X');
@@ -295,7 +295,7 @@ TEST(TcpConnUrgent, MarkBeforeTheFirstReadIsNoEnd) {
 
 TEST(TcpConnUrgent, UrgentDataIsNoPeerClose) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     RawClient client(listener.address().port());
     auto conn = listener.accept();
     ASSERT_TRUE(conn);
@@ -307,7 +307,7 @@ TEST(TcpConnUrgent, UrgentDataIsNoPeerClose) {
 
 TEST(TcpConnReset, ReaderGetsConnectionReset) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     for (int i = 0; i < 100; ++i) {
       RawClient client(listener.address().port());
       auto conn = listener.accept();
@@ -328,7 +328,7 @@ TEST(TcpConnReset, ReaderGetsConnectionReset) {
 
 TEST(TcpConnReset, WriterGetsAnErrorAndTheProcessLives) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     RawClient client(listener.address().port());
     auto conn = listener.accept();
     ASSERT_TRUE(conn);
@@ -375,7 +375,7 @@ TEST(TcpConnWaitReadable, UnreadBytesOfALongReadCount) {
 
 TEST(TcpConnAddresses, EachEndNamesTheOther) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     auto client = dial_tcp(listener.address());
     ASSERT_TRUE(client);
     auto server = listener.accept();

@@ -149,7 +149,7 @@ TEST(TcpContextIgnored, CallsObeyDeadlinesOnly) {
 TEST(TcpContextAccept, CancelWakesAParkedAccept) {
   test::run([] {
     for (int i = 0; i < 100; ++i) {
-      TcpListener listener = make_listener();
+      Listener listener = make_listener();
       const auto cancelable = with_cancel(background());
       Task acceptor([&] {
         const ContextScope scope(cancelable.context);
@@ -164,7 +164,7 @@ TEST(TcpContextAccept, CancelWakesAParkedAccept) {
 
 TEST(TcpContextAccept, TimeoutEndsItAndTheListenerGoesOn) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     {
       const auto limited = with_timeout(background(), 10ms);
       const ContextScope scope(limited.context);

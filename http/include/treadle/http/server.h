@@ -13,7 +13,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <treadle/context.h>
 #include <treadle/http/handler.h>
@@ -21,6 +23,7 @@
 #include <treadle/http/response.h>
 #include <treadle/http/router.h>
 #include <treadle/net/addr.h>
+#include <treadle/net/tls.h>
 #include <treadle/result.h>
 #include <treadle/timer.h>
 
@@ -36,17 +39,48 @@ struct RequestLimits {
   std::size_t head = 32 * 1024;           // bytes, request line included: 431
   std::size_t headers = 100;              // fields: 431
   std::uint64_t body = 10 * 1024 * 1024;  // bytes: 413; 0 means no limit
+  std::size_t form_pairs = 1000;          // pairs or parts of a form or query: 413
+  std::size_t part_head = 8 * 1024;       // bytes, of one part of a multipart form: 413
+  std::size_t form_memory = 1024 * 1024;  // bytes of a form kept in memory; files beyond go to disk
+};
+
+// How the access log's lines look.
+enum class AccessLogFormat : std::uint8_t {
+  combined,  // Apache's combined format, request id and times added
+  json,      // one JSON object a line
+};
+
+// A place to listen besides ServerOptions::address.
+struct Endpoint {
+  std::string address;          // as ServerOptions::address
+  bool tls = false;             // speaks TLS, with ServerOptions::tls
+  bool proxy_protocol = false;  // see ServerOptions::proxy_protocol
 };
 
 struct ServerOptions {
-  // "1.2.3.4:80", "[::1]:80", ":80" for every address; port 0 takes a free one.
+  // "1.2.3.4:80", "[::1]:80", ":80" for every address, "unix:/path"; port 0 takes a free one.
+  // Speaks TLS when `tls` is set.
   std::string address = ":8080";
+  // More places to listen.
+  std::vector<Endpoint> endpoints{};
+  // Certificates, and what else TLS needs. Empty: no TLS.
+  std::optional<net::TlsServerOptions> tls{};
+  // Whether each connection to `address` must begin with a PROXY protocol header, version 1 or 2,
+  // which then says who the client is. For listeners that only a load balancer reaches.
+  bool proxy_protocol = false;
+  // Whose X-Forwarded-For, X-Forwarded-Proto and X-Request-Id are believed: addresses or networks,
+  // "10.0.0.0/8", "::1", or "unix" for every peer on a Unix socket.
+  std::vector<std::string> trusted_proxies{};
   // GOMAXPROCS, when listen_and_serve() starts the runtime; 0 means RuntimeOptions' default.
   int procs = 0;
 
   // From a request's first byte to the end of its head; for a connection's first request, from
   // accept. Then 408, or just a close when nothing has come. 0: no limit.
   Duration header_timeout = std::chrono::seconds(10);
+  // For the TLS handshake, from accept. 0: no limit.
+  Duration tls_handshake_timeout = std::chrono::seconds(10);
+  // For the PROXY header, from accept. 0: no limit.
+  Duration proxy_timeout = std::chrono::seconds(5);
   // Between requests on a kept connection. 0: no limit.
   Duration idle_timeout = std::chrono::seconds(75);
   // Without a byte of progress while a body is read, or a response written. There is no limit on
@@ -54,23 +88,53 @@ struct ServerOptions {
   // from the last byte. 0: no limit.
   Duration read_timeout = std::chrono::seconds(30);
   Duration write_timeout = std::chrono::seconds(30);
-  // After this a request's Context is done: what the handler waits for ends with timed_out. The
-  // Response still works; a handler that wrote nothing gets 503 answered for it. 0: no limit.
+  // Bytes a second that a body, or a response, must move at least on average, once we have waited
+  // for the peer for `min_rate_after` in all. Time the handler takes does not count. 0: no limit.
+  std::uint64_t min_rate = 240;
+  Duration min_rate_after = std::chrono::seconds(5);
+  // After this a request's Context ends with timed_out, and so does what the handler waits for. If
+  // nothing has been sent by then the server answers 503 for it and ends the connection; if the
+  // head has gone, the connection is cut. Files, server-sent events, hijacked connections and
+  // responses that called streaming() are exempt. DeadlineScope changes it for a route or a
+  // request. 0: no limit.
   Duration handler_timeout = std::chrono::seconds(60);
 
   RequestLimits limits{};
 
+  // Connections at once; at the limit the longest idle one is closed, and where none is idle no
+  // more are accepted until one ends. 0: as many as descriptors allow, (RLIMIT_NOFILE - 128) / 2.
+  std::size_t max_connections = 0;
+  // Connections at once from one address (IPv6: one /64); more are closed. 0: no limit.
+  std::size_t max_connections_per_address = 0;
+  // Requests on one connection. 0: no limit.
+  std::uint64_t max_requests_per_connection = 0;
+  // Silence after which TCP probes whether the peer is still there. 0: never.
+  Duration tcp_keepalive = std::chrono::seconds(15);
+
   // What listen_and_serve() gives a graceful shutdown before it cuts. 0: no limit.
   Duration shutdown_timeout = std::chrono::seconds(25);
+  // After SIGTERM /readyz fails for so long before the listeners close, so that a load balancer
+  // stops sending. 0: none.
+  Duration drain_delay = Duration::zero();
   // How long a connection idle at shutdown may still bring a request; it is answered with
   // `Connection: close`. Closing at once would lose requests that are on their way.
   Duration drain_idle = std::chrono::seconds(1);
 
+  // Whether the server itself answers GET /healthz (200 while it runs) and GET /readyz (503 once it
+  // shuts down).
+  bool health = true;
+
   // A line per request: a file to append to, "-" for standard output, empty for none. Lines that
   // the disk is too slow for are dropped and counted; requests never wait for it.
   std::string access_log{};
+  AccessLogFormat access_log_format = AccessLogFormat::combined;
 
-  // Whether listen_and_serve() shuts down on SIGTERM and SIGINT.
+  // User and group that listen_and_serve() becomes after binding, before the runtime has threads.
+  // Empty: stays who it is.
+  std::string user{};
+  std::string group{};
+
+  // Whether listen_and_serve() acts on SIGTERM, SIGINT, SIGHUP and SIGUSR2.
   bool handle_signals = true;
 };
 

@@ -15,6 +15,7 @@
 
 #include <treadle/detail/poll_desc.h>
 #include <treadle/net/conn.h>
+#include <treadle/net/listener.h>
 
 namespace treadle::net {
 
@@ -42,7 +43,7 @@ class TcpConn final : public Conn {
   SocketAddress remote_address() const override;
 
  private:
-  friend class TcpListener;
+  friend class Listener;
   friend struct Dialer;
 
   enum class Kind : std::uint8_t { tcp, other_stream };
@@ -60,48 +61,6 @@ class TcpConn final : public Conn {
   // the next read waits without a system call.
   bool drained_ = false;
 };
-
-struct ListenOptions {
-  int backlog = 4096;       // the kernel caps it at net.core.somaxconn
-  bool reuse_port = false;  // SO_REUSEPORT; it also hides a busy port
-};
-
-// A listening TCP socket, level-triggered in effect: accept errors that pass (ECONNABORTED and the
-// like) are skipped, and EMFILE, ENFILE, ENOBUFS, ENOMEM are waited out with a growing pause of at
-// most a second, logged once a second at most.
-class TcpListener {
- public:
-  TcpListener(TcpListener&&) noexcept;
-  TcpListener& operator=(TcpListener&&) noexcept;
-  ~TcpListener();
-
-  // The next connection. Parks the calling G; several goroutines must not accept at once.
-  // Honours the current Context. Errors: closed, canceled, timed_out.
-  [[nodiscard]] Result<std::unique_ptr<TcpConn>> accept();
-  // A connection that has come already; nullptr when there is none. Never parks. Errors: as
-  // accept(), and EMFILE and its like, which it cannot wait out.
-  [[nodiscard]] Result<std::unique_ptr<TcpConn>> try_accept();
-
-  // Wakes accept() with `closed`. Idempotent; any thread. Never parks.
-  void close() noexcept;
-  SocketAddress address() const;  // with the real port when 0 was asked for
-
- private:
-  friend Result<TcpListener> listen_tcp(const SocketAddress&, const ListenOptions&);
-  struct Impl;
-  enum class Known : std::uint8_t { nothing, readable };
-  explicit TcpListener(std::unique_ptr<Impl> impl) noexcept;
-  Result<std::unique_ptr<TcpConn>> attempt(Known known);
-
-  std::unique_ptr<Impl> impl_;
-};
-
-// Binds and listens. Errors: the system's (EADDRINUSE, EACCES, EADDRNOTAVAIL), `invalid`.
-// Never parks; any thread.
-[[nodiscard]] Result<TcpListener> listen_tcp(const SocketAddress& address,
-                                             const ListenOptions& options = {});
-[[nodiscard]] Result<TcpListener> listen_tcp(std::string_view address,
-                                             const ListenOptions& options = {});
 
 // Connects to an address, or to "name:port", trying each of the name's addresses in turn: each but
 // the last gets its share of the Context's deadline, at least 2 s, or 5 s when there is none; the

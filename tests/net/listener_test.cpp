@@ -24,14 +24,14 @@ using test::RawClient;
 using test::read_exactly;
 using test::Task;
 
-TEST(TcpListenerBind, TellsItsRealPort) {
+TEST(ListenerBind, TellsItsRealPort) {
   const auto listener = listen_tcp("127.0.0.1:0");
   ASSERT_TRUE(listener);
   EXPECT_EQ(listener->address().host(), "127.0.0.1");
   EXPECT_NE(listener->address().port(), 0);
 }
 
-TEST(TcpListenerBind, BusyPortIsRefused) {
+TEST(ListenerBind, BusyPortIsRefused) {
   const auto first = listen_tcp("127.0.0.1:0");
   ASSERT_TRUE(first);
   const auto second = listen_tcp(first->address());
@@ -39,15 +39,15 @@ TEST(TcpListenerBind, BusyPortIsRefused) {
   EXPECT_EQ(second.error(), std::errc::address_in_use);
 }
 
-TEST(TcpListenerBind, ReusePortSharesOne) {
+TEST(ListenerBind, ReusePortSharesOne) {
   const auto first = listen_tcp("127.0.0.1:0", {.reuse_port = true});
   ASSERT_TRUE(first);
   EXPECT_TRUE(listen_tcp(first->address(), {.reuse_port = true}));
 }
 
-TEST(TcpListenerBind, PortIsFreeAgainAfterClose) {
+TEST(ListenerBind, PortIsFreeAgainAfterClose) {
   test::run([] {
-    TcpListener first = make_listener();
+    Listener first = make_listener();
     const SocketAddress address = first.address();
     // A connection that our side closes first leaves TIME_WAIT behind.
     auto client = dial_tcp(address);
@@ -60,14 +60,14 @@ TEST(TcpListenerBind, PortIsFreeAgainAfterClose) {
   });
 }
 
-TEST(TcpListenerBind, BadAddressesAreErrors) {
+TEST(ListenerBind, BadAddressesAreErrors) {
   EXPECT_EQ(listen_tcp("localhost:80").error(), Errc::invalid);
   EXPECT_EQ(listen_tcp("unix:/tmp/x").error(), Errc::invalid);
   EXPECT_EQ(listen_tcp(SocketAddress()).error(), Errc::invalid);
   EXPECT_EQ(listen_tcp("203.0.113.1:80").error(), std::errc::address_not_available);
 }
 
-TEST(TcpListenerBind, EveryAddressTakesIpv4AndNamesItSo) {
+TEST(ListenerBind, EveryAddressTakesIpv4AndNamesItSo) {
   test::run([] {
     auto listener = listen_tcp(":0");
     ASSERT_TRUE(listener) << listener.error().message();
@@ -79,7 +79,7 @@ TEST(TcpListenerBind, EveryAddressTakesIpv4AndNamesItSo) {
   });
 }
 
-TEST(TcpListenerBind, EveryAddressTakesIpv6WhereThereIsIt) {
+TEST(ListenerBind, EveryAddressTakesIpv6WhereThereIsIt) {
   test::run([] {
     if (!listen_tcp("[::1]:0")) GTEST_SKIP() << "no IPv6 here";
     auto listener = listen_tcp(":0");
@@ -113,9 +113,9 @@ int find_socket(std::uint16_t local, std::uint16_t peer) {
   return -1;
 }
 
-TEST(TcpListenerAccept, ConnectionsHaveTheirOptions) {
+TEST(ListenerAccept, ConnectionsHaveTheirOptions) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     auto client = dial_tcp(listener.address());
     auto server = listener.accept();
     ASSERT_TRUE(client && server);
@@ -132,9 +132,9 @@ TEST(TcpListenerAccept, ConnectionsHaveTheirOptions) {
   });
 }
 
-TEST(TcpListenerAccept, BurstLosesNoConnection) {
+TEST(ListenerAccept, BurstLosesNoConnection) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     for (int round = 0; round < 20; ++round) {
       constexpr std::size_t kBurst = 50;
       std::set<std::uint16_t> seen;
@@ -160,9 +160,9 @@ TEST(TcpListenerAccept, BurstLosesNoConnection) {
   });
 }
 
-TEST(TcpListenerAccept, ConnectionThatIsGoneAlreadyIsNoError) {
+TEST(ListenerAccept, ConnectionThatIsGoneAlreadyIsNoError) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     for (int i = 0; i < 20; ++i) RawClient(listener.address().port()).reset();
     RawClient last(listener.address().port());
     last.send("here");
@@ -176,9 +176,9 @@ TEST(TcpListenerAccept, ConnectionThatIsGoneAlreadyIsNoError) {
   });
 }
 
-TEST(TcpListenerTryAccept, SaysWhetherOneHasCome) {
+TEST(ListenerTryAccept, SaysWhetherOneHasCome) {
   test::run([] {
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     auto none = listener.try_accept();
     ASSERT_TRUE(none);
     EXPECT_EQ(*none, nullptr);
@@ -229,11 +229,11 @@ class DescriptorFamine {
   std::vector<int> taken_;
 };
 
-TEST(TcpListenerFamine, AcceptWaitsItOut) {
+TEST(ListenerFamine, AcceptWaitsItOut) {
   if (kFamineConfusesSanitizer) GTEST_SKIP() << "UBSan needs descriptors itself";
   test::run([] {
     log::set_level(log::Level::off);
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     RawClient client(listener.address().port());
     DescriptorFamine famine;
     EXPECT_EQ(listener.try_accept().error(), std::errc::too_many_files_open);
@@ -252,11 +252,11 @@ TEST(TcpListenerFamine, AcceptWaitsItOut) {
   });
 }
 
-TEST(TcpListenerFamine, CloseEndsThePause) {
+TEST(ListenerFamine, CloseEndsThePause) {
   if (kFamineConfusesSanitizer) GTEST_SKIP() << "UBSan needs descriptors itself";
   test::run([] {
     log::set_level(log::Level::off);
-    TcpListener listener = make_listener();
+    Listener listener = make_listener();
     RawClient client(listener.address().port());
     DescriptorFamine famine;
     for (const bool by_close : {false, true}) {

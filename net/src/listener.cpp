@@ -64,7 +64,7 @@ bool is_shortage(const std::error_code& error) noexcept {
 
 }  // namespace
 
-struct TcpListener::Impl {
+struct Listener::Impl {
   Impl(Pollable p, const SocketAddress& a) noexcept : pd(std::move(p)), address(a) {}
 
   Pollable pd;
@@ -84,7 +84,7 @@ struct TcpListener::Impl {
 
 // Sleeps for the pause, which ends early when the listener is closed or the caller's Context ends.
 // What ended it does not matter here: the next prepare() reports it.
-void TcpListener::Impl::wait_out(const std::error_code& shortage) {
+void Listener::Impl::wait_out(const std::error_code& shortage) {
   const TimePoint now = Clock::now();
   if (last_log == TimePoint{} || now - last_log >= kLogInterval) {
     last_log = now;
@@ -106,7 +106,7 @@ void TcpListener::Impl::wait_out(const std::error_code& shortage) {
   end_pause.reset();
 }
 
-void TcpListener::Impl::close() noexcept {
+void Listener::Impl::close() noexcept {
   pd.close();
   std::optional<CancelFunc> wake;
   {
@@ -117,13 +117,13 @@ void TcpListener::Impl::close() noexcept {
   if (wake) (*wake)();
 }
 
-TcpListener::TcpListener(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
-TcpListener::TcpListener(TcpListener&&) noexcept = default;
-TcpListener& TcpListener::operator=(TcpListener&&) noexcept = default;
-TcpListener::~TcpListener() = default;
+Listener::Listener(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+Listener::Listener(Listener&&) noexcept = default;
+Listener& Listener::operator=(Listener&&) noexcept = default;
+Listener::~Listener() = default;
 
 // One connection, or nullptr when none is there.
-Result<std::unique_ptr<TcpConn>> TcpListener::attempt(Known known) {
+Result<std::unique_ptr<TcpConn>> Listener::attempt(Known known) {
   const Pollable::Use use(impl_->pd);
   if (!use.ok()) return fail(Errc::closed);
   const int listener = impl_->pd.fd();
@@ -141,7 +141,7 @@ Result<std::unique_ptr<TcpConn>> TcpListener::attempt(Known known) {
   }
 }
 
-Result<std::unique_ptr<TcpConn>> TcpListener::accept() {
+Result<std::unique_ptr<TcpConn>> Listener::accept() {
   Known known = Known::nothing;
   for (;;) {
     auto conn = attempt(known);
@@ -161,13 +161,13 @@ Result<std::unique_ptr<TcpConn>> TcpListener::accept() {
   }
 }
 
-Result<std::unique_ptr<TcpConn>> TcpListener::try_accept() { return attempt(Known::nothing); }
+Result<std::unique_ptr<TcpConn>> Listener::try_accept() { return attempt(Known::nothing); }
 
-void TcpListener::close() noexcept {
+void Listener::close() noexcept {
   if (impl_) impl_->close();
 }
 
-SocketAddress TcpListener::address() const { return impl_->address; }
+SocketAddress Listener::address() const { return impl_->address; }
 
 namespace {
 
@@ -202,7 +202,7 @@ Result<sys::UniqueFd> bind_and_listen(const SocketAddress& address, const Listen
 
 }  // namespace
 
-Result<TcpListener> listen_tcp(const SocketAddress& address, const ListenOptions& options) {
+Result<Listener> listen_tcp(const SocketAddress& address, const ListenOptions& options) {
   if (address.family() != AF_INET && address.family() != AF_INET6) return fail(Errc::invalid);
   auto fd = bind_and_listen(address, options);
   // A system without IPv6 still has every address it can have.
@@ -215,10 +215,10 @@ Result<TcpListener> listen_tcp(const SocketAddress& address, const ListenOptions
   // Only now: a socket that does not listen yet polls as hung up.
   auto pd = Pollable::open(fd->release());
   if (!pd) return fail(pd.error());
-  return TcpListener(std::make_unique<TcpListener::Impl>(std::move(*pd), local));
+  return Listener(std::make_unique<Listener::Impl>(std::move(*pd), local));
 }
 
-Result<TcpListener> listen_tcp(std::string_view address, const ListenOptions& options) {
+Result<Listener> listen_tcp(std::string_view address, const ListenOptions& options) {
   const auto parsed = SocketAddress::parse(address);
   if (!parsed) return fail(parsed.error());
   return listen_tcp(*parsed, options);
