@@ -1,6 +1,9 @@
 // Contexts; the invariants stand in runtime/context_state.h.
 #include <treadle/context.h>
 
+#include <treadle/detail/kept_deadline.h>
+
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 
@@ -32,7 +35,9 @@ std::error_code Context::cause() const noexcept {
 
 Deadline Context::deadline() const noexcept {
   const CancelState* source = source_of(*this);
-  return source ? source->deadline : Deadline();
+  if (!source) return {};
+  if (!source->keeper) return source->deadline;
+  return std::min(source->deadline, source->keeper->kept.load(std::memory_order_relaxed));
 }
 
 void Context::wait() const {
@@ -51,11 +56,9 @@ void CancelFunc::cancel(std::error_code cause) const noexcept {
 
 namespace {
 
-// `own`: the deadline is this context's, and has not passed.
-CancelableContext derive(const Context& parent, Deadline deadline, bool own,
-                         std::error_code cause) {
-  rt::ensure_started();
-  auto* c = new CancelState(parent.state());
+// Puts a new context below its parent. `own`: the deadline is this context's, and has not passed.
+CancelableContext place(CancelState* c, const Context& parent, Deadline deadline, bool own,
+                        std::error_code cause) {
   c->refs.store(2, std::memory_order_relaxed);
   CancelableContext made{Context(c), CancelFunc(Context(c))};
   c->deadline = deadline;
@@ -82,14 +85,26 @@ CancelableContext derive(const Context& parent, Deadline deadline, bool own,
   return made;
 }
 
+CancelableContext derive(const Context& parent, Deadline deadline, bool own,
+                         std::error_code cause) {
+  rt::ensure_started();
+  return place(new CancelState(parent.state()), parent, deadline, own, cause);
+}
+
+// The one that its ancestors are sure to end at: what a keeper states may move.
+Deadline certain_deadline(const Context& ctx) noexcept {
+  const CancelState* source = source_of(ctx);
+  return source ? source->deadline : Deadline();
+}
+
 }  // namespace
 
 CancelableContext with_cancel(const Context& parent) {
-  return derive(parent, parent.deadline(), false, {});
+  return derive(parent, certain_deadline(parent), false, {});
 }
 
 CancelableContext with_deadline(const Context& parent, Deadline deadline, std::error_code cause) {
-  const Deadline inherited = parent.deadline();
+  const Deadline inherited = certain_deadline(parent);
   if (deadline >= inherited) return derive(parent, inherited, false, {});
   if (parent.done() || !deadline.passed()) return derive(parent, deadline, true, cause);
   CancelableContext made = derive(parent, deadline, false, cause);
@@ -101,7 +116,7 @@ CancelableContext with_deadline(const Context& parent, Deadline deadline, std::e
 CancelableContext with_timeout(const Context& parent, Duration d, std::error_code cause) {
   const Deadline deadline = Deadline::after(d);
   // One look at the clock is enough: it has not passed yet.
-  if (d > Duration::zero() && deadline < parent.deadline())
+  if (d > Duration::zero() && deadline < certain_deadline(parent))
     return derive(parent, deadline, true, cause);
   return with_deadline(parent, deadline, cause);
 }
@@ -134,6 +149,23 @@ Context context_with_value(const Context& parent, const void* key, void* value,
                            void (*destroy)(void*) noexcept) {
   rt::ensure_started();
   return Context(new rt::ValueState(parent.state(), key, value, destroy));
+}
+
+CancelableContext with_kept_deadline(const Context& parent, Deadline stated) {
+  rt::ensure_started();
+  auto* c = new CancelState(parent.state());
+  c->keeper = c;
+  c->kept.store(stated, std::memory_order_relaxed);
+  return place(c, parent, certain_deadline(parent), false, {});
+}
+
+void move_kept_deadline(const Context& ctx, Deadline stated) noexcept {
+  if (CancelState* source = source_of(ctx); source && source->keeper)
+    source->keeper->kept.store(stated, std::memory_order_relaxed);
+}
+
+void expire_context(const Context& ctx) noexcept {
+  if (CancelState* source = source_of(ctx)) rt::context_cancel(source, Errc::timed_out, {});
 }
 
 }  // namespace detail

@@ -107,6 +107,14 @@ void go(F&& f, GoOptions options, std::source_location site = std::source_locati
   detail::start(std::forward<F>(f), &options, detail::StackWhen::first_run, site);
 }
 
+// The same with its stack taken at once: false, and `f` is not called, where there is no memory for
+// one. For servers, which outlive a shortage. Never parks; any thread.
+template <class F>
+  requires std::invocable<std::decay_t<F>&>
+[[nodiscard]] bool try_go(F&& f, std::source_location site = std::source_location::current()) {
+  return detail::start(std::forward<F>(f), nullptr, detail::StackWhen::now, site);
+}
+
 // Lets other goroutines run; the caller goes to the end of its P's queue.
 // Yields the calling G, which may resume on another thread; on a plain thread sched_yield.
 void gosched();

@@ -218,6 +218,7 @@ CancelState::CancelState(ContextState* p) noexcept
     : ContextState(Kind::cancel, p), bubble(bubble_id(current_bubble())) {
   source = this;
   values = p ? p->values : nullptr;
+  keeper = p && p->source ? p->source->keeper : nullptr;
   fn = &collect_child;
 }
 
@@ -253,6 +254,14 @@ void cancel_expired(CancelState* list) noexcept {
   while (list) {
     CancelState* c = std::exchange(list, list->next_expired);
     context_cancel(c, Errc::timed_out, {});
+    context_release(c);
+  }
+}
+
+void cancel_gone(CancelState* list) noexcept {
+  while (list) {
+    CancelState* c = std::exchange(list, list->next_gone);
+    context_cancel(c, Errc::canceled, std::make_error_code(std::errc::connection_aborted));
     context_release(c);
   }
 }

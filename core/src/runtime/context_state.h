@@ -83,8 +83,13 @@ struct CancelState final : ContextState, ContextNode {
   // Before the end: what the deadline's passing is to give, or empty.
   std::error_code cause;
   ContextNode* nodes = nullptr;
+  // The earliest that is certain, its own or an ancestor's: fixed before anybody else sees it.
   Deadline deadline;
-  Timer timer;  // used when the deadline is this context's own
+  // The nearest, itself included, whose deadline is kept elsewhere and may move (kept_deadline.h),
+  // or null: fixed like `source`. A descendant never relies on such a deadline to end it.
+  CancelState* keeper = nullptr;
+  std::atomic<Deadline> kept{Deadline()};  // of a keeper: what it states. Relaxed: a value alone
+  Timer timer;                             // used when the deadline is this context's own
   // The timer may be on its heap: set under the lock. The node may stand in its list: set before it
   // does. Both are cleared by who ends the context: then the last handle has nothing to do for
   // them.
@@ -94,6 +99,7 @@ struct CancelState final : ContextState, ContextNode {
   // its one parent ends once. Retained while in either.
   CancelState* next_expired = nullptr;    // TimerWork's
   CancelState* next_collected = nullptr;  // descendants of a context being cancelled
+  CancelState* next_gone = nullptr;       // PollWork's; entered once, see watch_peer()
 
   const std::uint32_t bubble;  // where it was made (bubble.h)
 
@@ -131,6 +137,8 @@ struct DoneCall final : ContextNode {
 void context_cancel(CancelState* c, Errc error, std::error_code cause) noexcept;
 // The function of a context's timer.
 std::int64_t on_context_deadline(Timer* t, std::int64_t now, TimerWork& work);
+// Cancels what the poller found to belong to a peer that has gone, and releases it.
+void cancel_gone(CancelState* list) noexcept;
 // Cancels with timed_out what timers have collected, and releases it.
 void cancel_expired(CancelState* list) noexcept;
 

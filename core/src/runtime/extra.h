@@ -17,6 +17,7 @@
 #include <treadle/goroutine_local.h>
 
 #include "runtime/g.h"
+#include "runtime/m.h"
 
 namespace treadle::rt {
 
@@ -59,6 +60,24 @@ inline void end_extra(G* g) noexcept {
   if (GExtra* x = g->extra.load(std::memory_order_relaxed)) [[unlikely]]
     end_extra_slow(x);
 }
+
+// Goroutines started while it lives inherit no labels: the one on this M only happens to run timers
+// or to poll. Inside the guard.
+class HiddenLabels {
+ public:
+  explicit HiddenLabels(const M* m) noexcept
+      : host_(m->curg),
+        extra_(host_ ? host_->extra.exchange(nullptr, std::memory_order_relaxed) : nullptr) {}
+  ~HiddenLabels() {
+    if (extra_) host_->extra.store(extra_, std::memory_order_release);  // pairs with dumps
+  }
+  HiddenLabels(const HiddenLabels&) = delete;
+  HiddenLabels& operator=(const HiddenLabels&) = delete;
+
+ private:
+  G* const host_;
+  GExtra* const extra_;
+};
 
 // Panics on one out of range; 0 is the default.
 void check_stack_size(std::size_t size);

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "runtime/context_state.h"
+#include "runtime/extra.h"
 #include "runtime/note.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -33,6 +34,7 @@ struct Poller {
   // netpoll() calls whose Gs may be on no queue yet. Raised before a side is unblocked, lowered
   // once its G is queued: who finds no G on a side and zero here knows that none is in between.
   std::atomic<std::int32_t> harvests{0};
+  std::atomic<CancelState*> gone{nullptr};  // left by those without a P; release to acquire
   Lock lock;
   PollDesc* free = nullptr;                     // under lock
   std::atomic<PollDescBlock*> blocks{nullptr};  // all; release on push, acquire by walkers
@@ -40,6 +42,7 @@ struct Poller {
 
 // Pointer and generation in epoll's 64 bits: user addresses have 48 at most.
 constexpr int kTagShift = 48;
+constexpr std::uint64_t kPointer = (std::uint64_t{1} << kTagShift) - 1;
 std::uint64_t tagged(PollDesc* pd) noexcept {
   return reinterpret_cast<std::uintptr_t>(pd) |
          static_cast<std::uint64_t>(pd->generation() & 0xffff) << kTagShift;
@@ -66,21 +69,34 @@ void mark_seen(PollDesc* pd, std::uint16_t tag, std::uint64_t marks) noexcept {
     if (pd->seen.compare_exchange_weak(seen, seen | marks, std::memory_order_seq_cst)) return;
 }
 
-void collect(const epoll_event& e, GList& ready) noexcept {
-  auto* pd = reinterpret_cast<PollDesc*>(e.data.u64 & ((std::uint64_t{1} << kTagShift) - 1));
+// The context to be cancelled now that the peer has gone, with its reference; null: there is none,
+// or it belongs to another generation.
+CancelState* take_watch(PollDesc* pd, std::uint16_t tag) noexcept {
+  std::uint64_t watch = pd->peer_watch.load(std::memory_order_seq_cst);
+  if (watch == 0 || watch >> kTagShift != tag) return nullptr;
+  if (!pd->peer_watch.compare_exchange_strong(watch, 0, std::memory_order_seq_cst)) return nullptr;
+  return reinterpret_cast<CancelState*>(watch & kPointer);
+}
+
+void collect(const epoll_event& e, PollWork& work) noexcept {
+  auto* pd = reinterpret_cast<PollDesc*>(e.data.u64 & kPointer);
   const auto tag = static_cast<std::uint16_t>(e.data.u64 >> kTagShift);
   if ((pd->generation() & 0xffff) != tag) return;  // its descriptor is gone
   const std::uint64_t marks =
       (e.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? PollDesc::kPeerClosed : 0) |
       (e.events & EPOLLPRI ? PollDesc::kUrgent : 0);
-  if (marks) mark_seen(pd, tag, marks);
+  if (marks) {
+    mark_seen(pd, tag, marks);
+    if (marks & PollDesc::kPeerClosed)
+      if (CancelState* c = take_watch(pd, tag)) c->next_gone = std::exchange(work.gone, c);
+  }
   const auto wake = [&](detail::PollMode mode) {
     if (G* g = unblock(pd->side[static_cast<int>(mode)], kPollReady)) {
       g->status.store(GStatus::runnable, std::memory_order_release);
       if (g->foreign)
         goready(g);  // a plain thread waits there
       else
-        ready.push_back(g);
+        work.ready.push_back(g);
     }
   };
   if (e.events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -115,6 +131,21 @@ std::int64_t on_poll_deadline(Timer* t, std::int64_t now, TimerWork& work) {
         work.ready.push_back(g);
     }
   }
+}
+
+void cancel_gone_here(M* m, CancelState* list) noexcept {
+  const HiddenLabels hidden(m);
+  cancel_gone(list);
+}
+
+void leave_gone(CancelState* list) noexcept {
+  CancelState* last = list;
+  while (last->next_gone) last = last->next_gone;
+  last->next_gone = poller.gone.load(std::memory_order_relaxed);
+  while (!poller.gone.compare_exchange_weak(last->next_gone, list, std::memory_order_release,
+                                            std::memory_order_relaxed)) {
+  }
+  wakep();  // its fence pairs with that of an M which is about to park
 }
 
 int wait_events(epoll_event* events, int most, std::int64_t timeout_ns) noexcept {
@@ -170,6 +201,8 @@ void pd_free(PollDesc* pd) noexcept {
     timer_remove(s.timer);
     s.timer.heap.store(nullptr, std::memory_order_relaxed);  // the next owner's P may be another
   }
+  if (const std::uint64_t watch = pd->peer_watch.exchange(0, std::memory_order_seq_cst))
+    context_release(reinterpret_cast<CancelState*>(watch & kPointer));
   // A new generation: events of the old one no longer match.
   const std::uint64_t next = (pd->seen.load(std::memory_order_relaxed) >> 32) + 1;
   pd->seen.store(next << 32, std::memory_order_relaxed);
@@ -255,7 +288,7 @@ void netpoll_init() {
     fatal("cannot register the poller's own descriptor");
 }
 
-void netpoll(std::int64_t timeout_ns, GList& ready) noexcept {
+void netpoll(std::int64_t timeout_ns, PollWork& work) noexcept {
   epoll_event events[128];
   const int n = wait_events(events, 128, timeout_ns);
   poller.harvests.fetch_add(1, std::memory_order_seq_cst);
@@ -267,11 +300,27 @@ void netpoll(std::int64_t timeout_ns, GList& ready) noexcept {
         poller.breaking.store(false, std::memory_order_seq_cst);
       continue;
     }
-    collect(events[i], ready);
+    collect(events[i], work);
   }
 }
 
-void netpoll_injected() noexcept { poller.harvests.fetch_sub(1, std::memory_order_seq_cst); }
+void netpoll_finish(M* m, PollWork& work) noexcept {
+  inject(m, work.ready);
+  if (work.gone) [[unlikely]] {
+    if (m && m->p.load(std::memory_order_relaxed)) {
+      cancel_gone_here(m, std::exchange(work.gone, nullptr));
+    } else {
+      leave_gone(std::exchange(work.gone, nullptr));
+    }
+  }
+  poller.harvests.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+bool netpoll_left() noexcept { return poller.gone.load(std::memory_order_relaxed) != nullptr; }
+
+void netpoll_take_left(M* m) noexcept {
+  cancel_gone_here(m, poller.gone.exchange(nullptr, std::memory_order_acquire));
+}
 
 bool netpoll_waited_for() noexcept {
   if (netpoll_waiters() != 0)
@@ -404,6 +453,19 @@ Deadline Pollable::deadline(PollMode mode) const noexcept {
   if (const Bubble* b = current_bubble(); b && d != kExpired) [[unlikely]]
     return Deadline(TimePoint(Duration(d - nanotime() + b->now.load(std::memory_order_relaxed))));
   return Deadline(TimePoint(Duration(d == kExpired ? 0 : d)));
+}
+
+void Pollable::watch_peer(const Context& ctx) const noexcept {
+  ContextState* state = ctx.state();
+  if (!state || state->kind != ContextState::Kind::cancel) return;
+  context_retain(state);
+  const std::uint64_t watch = reinterpret_cast<std::uintptr_t>(static_cast<CancelState*>(state)) |
+                              static_cast<std::uint64_t>(pd_->generation() & 0xffff) << kTagShift;
+  const std::uint64_t before = pd_->peer_watch.exchange(watch, std::memory_order_seq_cst);
+  if (before) context_release(reinterpret_cast<CancelState*>(before & kPointer));
+  if (!hints().peer_closed) return;
+  CancelState* gone = take_watch(pd_, static_cast<std::uint16_t>(pd_->generation()));
+  if (gone) cancel_gone(gone);
 }
 
 void Pollable::ignore_context() noexcept { pd_->ignore_context = true; }

@@ -54,6 +54,11 @@ struct alignas(64) PollDesc {
   std::atomic<std::uint64_t> seen{0};
   // Holders of the descriptor number (the owner counts as one), and kClosing above them.
   std::atomic<std::uint32_t> users{0};
+  // The context to be cancelled when the peer goes, retained, with the generation above its 48 bits
+  // of address; 0: none, or taken. Whoever exchanges it for 0 has the reference. Sequentially
+  // consistent with `seen`: who stores it then looks at kPeerClosed, the poller the other way
+  // round, so one of them takes it.
+  std::atomic<std::uint64_t> peer_watch{0};
   int fd = -1;
   bool ignore_context = false;
   PollDesc* link = nullptr;  // free list
@@ -68,12 +73,23 @@ struct alignas(64) PollDesc {
   bool closing() const noexcept { return users.load(std::memory_order_seq_cst) & kClosing; }
 };
 
+// What a poll leaves to be done by its caller, once it has a P or knows that it gets none.
+struct PollWork {
+  GList ready;                  // marked runnable
+  CancelState* gone = nullptr;  // contexts whose peer has gone, retained, through next_gone
+};
+
 void netpoll_init();
 // Polls for at most `timeout_ns` (0: does not wait; negative: until something comes) and appends
-// the Gs that are ready, marked runnable. Any thread; while it waits without a P. The caller makes
-// them runnable, then calls netpoll_injected().
-void netpoll(std::int64_t timeout_ns, GList& ready) noexcept;
-void netpoll_injected() noexcept;
+// what it found. Any thread; while it waits without a P. The caller makes the Gs runnable by
+// netpoll_finish().
+void netpoll(std::int64_t timeout_ns, PollWork& work) noexcept;
+// Queues the Gs and cancels the contexts. An `m` that is null or has no P leaves the contexts to
+// whoever looks for work next: cancelling starts goroutines, and sysmon must not even allocate.
+void netpoll_finish(M* m, PollWork& work) noexcept;
+// Whether contexts were left so; they count as queued work.
+bool netpoll_left() noexcept;
+void netpoll_take_left(M* m) noexcept;
 // True when some goroutine waits for a descriptor, or one that did is in a netpoll()'s list. A walk
 // over all descriptors ever made, which ends at the first that is waited for.
 bool netpoll_waited_for() noexcept;

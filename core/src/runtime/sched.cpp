@@ -6,6 +6,7 @@
 #include "runtime/bubble.h"
 #include "runtime/context_state.h"
 #include "runtime/dispatch.h"
+#include "runtime/extra.h"
 #include "runtime/netpoll.h"
 #include "runtime/random.h"
 #include "runtime/syscall.h"
@@ -104,7 +105,7 @@ G* steal_work(M* m, P* p) noexcept {
 }  // namespace
 
 bool any_queued() noexcept {
-  if (sched.runq_size.load(std::memory_order_relaxed) != 0) return true;
+  if (sched.runq_size.load(std::memory_order_relaxed) != 0 || netpoll_left()) return true;
   return std::any_of(sched.ps.begin(), sched.ps.end(), [](P* p) { return !runq_empty(p); });
 }
 
@@ -155,6 +156,8 @@ void reset_spinning(M* m) noexcept {
 // Everything that needs a P and does not wait. Null: nothing anywhere.
 G* look_for_work(M* m, P* p, bool* inherit) noexcept {
   if (p->timers.next_when() != kNever) run_timers(p->timers, nanotime());
+  if (netpoll_left()) [[unlikely]]
+    netpoll_take_left(m);
   if (global_queue_turn(p))
     if (G* g = globrunqget(p, 1)) return g;
   if (G* g = local_runq(p, inherit)) return g;
@@ -163,13 +166,12 @@ G* look_for_work(M* m, P* p, bool* inherit) noexcept {
   if (procs() == 1) return nullptr;  // nobody to steal from; the blocking poll comes next
 
   if (netpoll_waiters() > 0 && !sched.polling.load(std::memory_order_relaxed)) {
-    GList ready;
-    netpoll(0, ready);
+    PollWork work;
+    netpoll(0, work);
     sched.last_poll.store(nanotime(), std::memory_order_relaxed);
     p->counters.polls.add(1);
-    G* g = ready.pop_front();
-    inject(m, ready);
-    netpoll_injected();
+    G* g = work.ready.pop_front();
+    netpoll_finish(m, work);
     if (g) return g;
   }
   const std::int32_t busy = procs() - sched.idle_ps.load(std::memory_order_relaxed);
@@ -188,7 +190,7 @@ bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
   // Looked up after `polling` was set: who arms a timer from then on breaks the wait.
   const std::int64_t until = earliest_timer();
   sched.poll_until.store(until, std::memory_order_relaxed);
-  GList ready;
+  PollWork work;
   if (until == kNever) {
     bool quiet;
     {
@@ -202,20 +204,18 @@ bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
   // our way here.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (any_queued() && sched.idle_ps.load(std::memory_order_seq_cst) != 0) wait = 0;
-  netpoll(wait, ready);
+  netpoll(wait, work);
   sched.poll_until.store(0, std::memory_order_relaxed);
   sched.last_poll.store(nanotime(), std::memory_order_relaxed);
   sched.polling.store(false, std::memory_order_release);
   if (!take_idle_p(m, false)) {
-    inject(m, ready);
-    netpoll_injected();
+    netpoll_finish(m, work);
     return false;
   }
   P* p = m->p.load(std::memory_order_relaxed);
   p->counters.polls.add(1);
-  *found = ready.pop_front();
-  inject(m, ready);
-  netpoll_injected();
+  *found = work.ready.pop_front();
+  netpoll_finish(m, work);
   if (!*found && was_spinning) {
     m->spinning = true;
     sched.spinning.fetch_add(1, std::memory_order_seq_cst);
@@ -354,6 +354,7 @@ bool runq_empty(const P* p) noexcept {
 
 bool work_waits(P* p, std::int64_t now, std::int64_t unpolled) noexcept {
   if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) return true;
+  if (netpoll_left()) return true;
   if (p->timers.next_when() <= now) return true;
   if (sched.stop_wanted.load(std::memory_order_relaxed)) return true;
   return !sched.polling.load(std::memory_order_relaxed) && netpoll_waiters() > 0 &&
@@ -370,15 +371,12 @@ void finish_timer_work(M* m, TimerWork& work) noexcept {
   }
   inject(m, ready);
   if (!work.expired_contexts && !work.tasks) return;
-  // Goroutines started here inherit no labels: the one on this M only happens to run the timers.
-  G* host = m->curg;
-  GExtra* extra = host ? host->extra.exchange(nullptr, std::memory_order_relaxed) : nullptr;
+  const HiddenLabels hidden(m);
   cancel_expired(std::exchange(work.expired_contexts, nullptr));
   while (TimerTask* task = work.tasks) {
     work.tasks = task->next;  // before it runs: it may enter another list from then on
     task->run(task);
   }
-  if (extra) host->extra.store(extra, std::memory_order_release);  // pairs with dumps
 }
 
 }  // namespace treadle::rt

@@ -177,10 +177,9 @@ void poll_network(std::int64_t now) noexcept {
       now - sched.last_poll.load(std::memory_order_relaxed) < kMaxSleep)
     return;
   sched.last_poll.store(now, std::memory_order_relaxed);
-  GList ready;
-  netpoll(0, ready);
-  inject(nullptr, ready);
-  netpoll_injected();
+  PollWork work;
+  netpoll(0, work);
+  netpoll_finish(nullptr, work);
 }
 
 class Sysmon {

@@ -72,6 +72,11 @@ class Pollable {
   void set_deadline(PollMode mode, Deadline d) const;
   Deadline deadline(PollMode mode) const noexcept;
 
+  // Cancels `ctx`, made by with_cancel() and the like, once the peer is seen to close or reset: at
+  // once when it has. Its cause() is then connection_aborted. It takes the place of one given
+  // before. Never parks.
+  void watch_peer(const Context& ctx) const noexcept;
+
   // From now on waits obey only the descriptor's deadlines, not the caller's Context.
   void ignore_context() noexcept;
 

@@ -1,0 +1,23 @@
+// Contexts whose deadline somebody else keeps. Not for applications.
+//
+// A server arms no timer for each request: it looks at the clock once for many of them, and it may
+// put a request's deadline off, or lift it, while the handler runs. So the context only states its
+// deadline; whoever made it ends it then.
+#pragma once
+
+#include <treadle/context.h>
+
+namespace treadle::detail {
+
+// Done when its parent is, when it is cancelled, or by expire_context(). deadline() tells `stated`,
+// or the parent's where that is earlier. `parent` must not descend from another context of this
+// kind. Never parks; any thread.
+CancelableContext with_kept_deadline(const Context& parent, Deadline stated);
+
+// States another deadline, for it and all that descend from it. Never parks; any thread.
+void move_kept_deadline(const Context& ctx, Deadline stated) noexcept;
+
+// Ends it with timed_out: its deadline has passed. Never parks; any thread.
+void expire_context(const Context& ctx) noexcept;
+
+}  // namespace treadle::detail
