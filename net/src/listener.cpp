@@ -1,4 +1,4 @@
-// A listening TCP socket on the netpoller.
+// A listening socket on the netpoller.
 //
 // The registration is edge-triggered, so accept() must not wait while connections are queued: one
 // edge may stand for many of them. It therefore always looks before it waits, by the pattern of
@@ -6,8 +6,6 @@
 // first) and poll a tenth of that; after a wait, when something is there almost for sure, it
 // accepts at once. No connection is lost: a wait follows only a look, by poll or by EAGAIN, that
 // came after the prepare and found nothing.
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -65,16 +63,25 @@ bool is_shortage(const std::error_code& error) noexcept {
 }  // namespace
 
 struct Listener::Impl {
-  Impl(Pollable p, const SocketAddress& a) noexcept : pd(std::move(p)), address(a) {}
+  Impl(Pollable p, ListenSocket s) noexcept
+      : pd(std::move(p)),
+        address(s.address()),
+        kind(address.family() == AF_UNIX ? TcpConn::Kind::other_stream : TcpConn::Kind::tcp),
+        socket(std::move(s)) {}
+  ~Impl() { close(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   Pollable pd;
   const SocketAddress address;
+  const TcpConn::Kind kind;
 
   // Used by accept() only.
   milliseconds pause = kFirstPause;
   TimePoint last_log{};  // the clock's zero: never
 
-  std::mutex mutex;  // guards:
+  std::mutex mutex;     // guards:
+  ListenSocket socket;  // without its descriptor, which is pd's: for a Unix socket's file
   bool closed = false;
   std::optional<CancelFunc> end_pause;  // set while accept() pauses
 
@@ -106,14 +113,16 @@ void Listener::Impl::wait_out(const std::error_code& shortage) {
   end_pause.reset();
 }
 
+// The file goes first, while the socket still listens: nobody takes it for a stale one meanwhile.
 void Listener::Impl::close() noexcept {
-  pd.close();
   std::optional<CancelFunc> wake;
   {
     const std::lock_guard lock(mutex);
+    socket.file_.remove();
     closed = true;
     wake = std::exchange(end_pause, std::nullopt);
   }
+  pd.close();
   if (wake) (*wake)();
 }
 
@@ -134,7 +143,7 @@ Result<std::unique_ptr<TcpConn>> Listener::attempt(Known known) {
     if (got.fd >= 0) {
       auto pd = Pollable::open(got.fd);
       if (!pd) return fail(pd.error());
-      return std::unique_ptr<TcpConn>(new TcpConn(std::move(*pd), got.remote, TcpConn::Kind::tcp));
+      return std::unique_ptr<TcpConn>(new TcpConn(std::move(*pd), got.remote, impl_->kind));
     }
     if (got.fd == -EAGAIN) return nullptr;
     if (!concerns_one_connection(-got.fd)) return fail_errno(-got.fd);
@@ -169,59 +178,52 @@ void Listener::close() noexcept {
 
 SocketAddress Listener::address() const { return impl_->address; }
 
-namespace {
-
-bool is_ipv6_wildcard(const SocketAddress& a) noexcept {
-  return a.family() == AF_INET6 &&
-         IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(a.native())->sin6_addr);
+void Listener::keep_file() noexcept {
+  if (!impl_) return;
+  const std::lock_guard lock(impl_->mutex);
+  impl_->socket.keep_file();
 }
 
-SocketAddress ipv4_wildcard(std::uint16_t port) noexcept {
-  sockaddr_in in{};
-  in.sin_family = AF_INET;
-  in.sin_port = htons(port);
-  return SocketAddress::from_native(reinterpret_cast<const sockaddr*>(&in), sizeof in);
+Result<void> Listener::set_keep_alive(Duration silence) {
+  if (impl_->kind != TcpConn::Kind::tcp) return {};
+  const Pollable::Use use(impl_->pd);
+  if (!use.ok()) return fail(Errc::closed);
+  return sys::set_keep_alive(impl_->pd.fd(), silence);
 }
 
-// A bound and listening socket.
-Result<sys::UniqueFd> bind_and_listen(const SocketAddress& address, const ListenOptions& options) {
-  sys::UniqueFd fd(sys::stream_socket(address.family()));
-  if (fd.get() < 0) return fail_errno(-fd.release());
-  // Without SO_REUSEADDR a server could not start again while its old connections are in TIME_WAIT.
-  if (auto r = sys::set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1); !r) return fail(r.error());
-  if (options.reuse_port)
-    if (auto r = sys::set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1); !r) return fail(r.error());
-  if (is_ipv6_wildcard(address))
-    if (auto r = sys::set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0); !r)
-      return fail(r.error());
-  if (auto r = sys::set_tcp_options(fd.get()); !r) return fail(r.error());
-  if (const int r = sys::bind_and_listen(fd.get(), address, options.backlog); r < 0)
-    return fail_errno(-r);
-  return fd;
+Result<Listener> Listener::adopt(ListenSocket socket) {
+  auto pd = Pollable::open(std::exchange(socket.fd_, -1));
+  if (!pd) return fail(pd.error());
+  return Listener(std::make_unique<Impl>(std::move(*pd), std::move(socket)));
 }
 
-}  // namespace
+Result<Listener> Listener::adopt(int fd, const ListenOptions& options) {
+  auto socket = ListenSocket::adopt(fd, options);
+  if (!socket) return fail(socket.error());
+  return adopt(std::move(*socket));
+}
+
+Result<Listener> listen(std::string_view address, const ListenOptions& options) {
+  auto socket = ListenSocket::open(address, options);
+  if (!socket) return fail(socket.error());
+  return Listener::adopt(std::move(*socket));
+}
 
 Result<Listener> listen_tcp(const SocketAddress& address, const ListenOptions& options) {
   if (address.family() != AF_INET && address.family() != AF_INET6) return fail(Errc::invalid);
-  auto fd = bind_and_listen(address, options);
-  // A system without IPv6 still has every address it can have.
-  if (!fd && is_ipv6_wildcard(address) &&
-      (fd.error() == std::errc::address_family_not_supported ||
-       fd.error() == std::errc::address_not_available))
-    fd = bind_and_listen(ipv4_wildcard(address.port()), options);
-  if (!fd) return fail(fd.error());
-  const SocketAddress local = sys::local_address(fd->get());
-  // Only now: a socket that does not listen yet polls as hung up.
-  auto pd = Pollable::open(fd->release());
-  if (!pd) return fail(pd.error());
-  return Listener(std::make_unique<Listener::Impl>(std::move(*pd), local));
+  auto socket = ListenSocket::open(address, options);
+  if (!socket) return fail(socket.error());
+  return Listener::adopt(std::move(*socket));
 }
 
 Result<Listener> listen_tcp(std::string_view address, const ListenOptions& options) {
   const auto parsed = SocketAddress::parse(address);
   if (!parsed) return fail(parsed.error());
   return listen_tcp(*parsed, options);
+}
+
+Result<Listener> listen_unix(std::string_view path, mode_t mode) {
+  return listen("unix:" + std::string(path), {.unix_mode = mode});
 }
 
 }  // namespace treadle::net

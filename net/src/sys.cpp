@@ -111,8 +111,12 @@ ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
   return or_errno(::fstat(fd, &out));
 }
 
+[[gnu::noinline]] int bind(int fd, const SocketAddress& address) noexcept {
+  return or_errno(::bind(fd, address.native(), address.native_size()));
+}
+
 [[gnu::noinline]] int bind_and_listen(int fd, const SocketAddress& address, int backlog) noexcept {
-  if (::bind(fd, address.native(), address.native_size()) < 0) return -errno;
+  if (const int r = bind(fd, address); r < 0) return r;
   return or_errno(::listen(fd, backlog));
 }
 
@@ -127,28 +131,30 @@ ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
   return {};
 }
 
-Result<void> set_tcp_options(int fd) {
-  constexpr int kKeepAliveSeconds = 15;
-  struct Option {
-    int level, name, value;
-  };
-  constexpr Option kOptions[] = {
-      {IPPROTO_TCP, TCP_NODELAY, 1},
-      {SOL_SOCKET, SO_OOBINLINE, 1},
-      {SOL_SOCKET, SO_KEEPALIVE, 1},
-      {IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveSeconds},
-      {IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveSeconds},
-  };
-  for (const Option& o : kOptions)
-    if (auto r = set_option(fd, o.level, o.name, o.value); !r) return r;
-  return {};
+[[gnu::noinline]] int get_option(int fd, int level, int name) noexcept {
+  int value = 0;
+  socklen_t length = sizeof value;
+  return ::getsockopt(fd, level, name, &value, &length) < 0 ? -errno : value;
+}
+
+Result<void> set_tcp_options(int fd, Duration keep_alive) {
+  if (auto r = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); !r) return r;
+  if (auto r = set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1); !r) return r;
+  return set_keep_alive(fd, keep_alive);
+}
+
+Result<void> set_keep_alive(int fd, Duration silence) {
+  constexpr std::chrono::seconds kLongest(32767);  // the kernel's limit
+  if (silence == Duration::zero()) return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+  const auto wait = std::chrono::ceil<std::chrono::seconds>(silence);
+  const int seconds = static_cast<int>(std::min(wait, kLongest).count());
+  if (auto r = set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1); !r) return r;
+  if (auto r = set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds); !r) return r;
+  return set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
 }
 
 [[gnu::noinline]] bool is_tcp(int fd) noexcept {
-  int protocol = 0;
-  socklen_t length = sizeof protocol;
-  return ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
-         protocol == IPPROTO_TCP;
+  return get_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
 UniqueFd::~UniqueFd() {

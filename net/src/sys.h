@@ -6,6 +6,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,6 +15,7 @@
 
 #include <treadle/net/addr.h>
 #include <treadle/result.h>
+#include <treadle/timer.h>
 
 // A goroutine may resume from a park on another thread, and compilers may keep errno's address over
 // it: __errno_location is declared const. So no function that parks touches errno. These do, never
@@ -40,6 +42,7 @@ int take_socket_error(int fd) noexcept;  // SO_ERROR, as a positive errno; 0 whe
 SocketAddress local_address(int fd) noexcept;
 SocketAddress peer_address(int fd) noexcept;  // unspecified while not connected
 
+int bind(int fd, const SocketAddress& address) noexcept;
 int bind_and_listen(int fd, const SocketAddress& address, int backlog) noexcept;
 int open(const std::string& path, int flags) noexcept;
 int stat(int fd, struct stat& out) noexcept;
@@ -48,8 +51,12 @@ int shutdown_write(int fd) noexcept;
 
 // What TcpConn promises of its sockets. A listener's accepted sockets inherit all of it, which
 // saves five calls a connection.
-Result<void> set_tcp_options(int fd);
+inline constexpr Duration kKeepAlive = std::chrono::seconds(15);
+Result<void> set_tcp_options(int fd, Duration keep_alive = kKeepAlive);
+// As ListenOptions::keep_alive.
+Result<void> set_keep_alive(int fd, Duration silence);
 Result<void> set_option(int fd, int level, int name, int value);
+int get_option(int fd, int level, int name) noexcept;  // -errno on failure
 bool is_tcp(int fd) noexcept;
 
 // Owns a descriptor until it is released.
