@@ -18,9 +18,11 @@ constexpr Duration kDrainTime = std::chrono::seconds(5);
 
 }  // namespace
 
-void ConnectionBody::begin(const RequestHead& head, const Transport& transport,
-                           const ParserLimits& parser_limits, std::uint64_t limit) noexcept {
+void ConnectionBody::begin(const RequestHead& head, Transport& transport,
+                           const ParserLimits& parser_limits, std::uint64_t limit,
+                           ResponseClaim& claim) noexcept {
   forget_error();
+  claim_ = &claim;
   transport_ = &transport;
   parser_limits_ = &parser_limits;
   kind_ = head.body;
@@ -30,7 +32,6 @@ void ConnectionBody::begin(const RequestHead& head, const Transport& transport,
   pending_ = {};
   complete_ = kind_ == BodyKind::none || (kind_ == BodyKind::length && length_ == 0);
   expects_continue_ = head.expect_continue && !complete_;
-  may_continue_ = true;
 }
 
 std::optional<std::uint64_t> ConnectionBody::content_length() const noexcept {
@@ -108,14 +109,17 @@ Result<void> ConnectionBody::account(const RequestParser::BodyResult& r) {
   return {};
 }
 
-// RFC 9110 10.1.1: once, when the handler first wants the body, unless the client has not waited.
+// RFC 9110 10.1.1: once, when the handler first wants the body, unless the client has not waited,
+// or the final response is on its way.
 Result<void> ConnectionBody::send_continue() {
   if (!expects_continue_) return {};
   expects_continue_ = false;
-  if (!may_continue_) return {};
+  if (!claim_->begin_interim()) return {};
   std::string_view text = "HTTP/1.1 100 Continue\r\n\r\n";
   std::array<iovec, 1> part{iovec{const_cast<char*>(text.data()), text.size()}};
-  if (net::WriteResult r = transport_->write(part); !r) return fail(r.error);
+  const net::WriteResult r = transport_->write(part);
+  if (!claim_->end_interim()) return fail(treadle::Errc::timed_out);
+  if (!r) return fail(r.error);
   return {};
 }
 

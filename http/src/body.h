@@ -7,10 +7,12 @@
 #include <span>
 #include <string_view>
 
+#include <treadle/http/error.h>
 #include <treadle/http/request.h>
 
 #include "input_buffer.h"
 #include "parser.h"
+#include "response_claim.h"
 #include "transport.h"
 
 namespace treadle::http::detail {
@@ -29,9 +31,11 @@ class ConnectionBody final : public Body {
   ConnectionBody(RequestParser& parser, InputBuffer& in) noexcept : parser_(&parser), in_(&in) {}
 
   // Begins the body of a request whose head was just consumed from the buffer and pinned.
-  void begin(const RequestHead& head, const Transport& transport, const ParserLimits& parser_limits,
-             std::uint64_t limit) noexcept;
+  void begin(const RequestHead& head, Transport& transport, const ParserLimits& parser_limits,
+             std::uint64_t limit, ResponseClaim& claim) noexcept;
   void end() noexcept { transport_ = nullptr; }
+  // The connection is no longer ours: reading fails from now on.
+  void give_up() noexcept { (void)stick(Errc::aborted); }
 
   [[nodiscard]] Result<std::size_t> read(std::span<std::byte> into) override;
   std::optional<std::uint64_t> content_length() const noexcept override;
@@ -46,9 +50,6 @@ class ConnectionBody final : public Body {
   bool can_drain() const noexcept;
   bool complete() const noexcept { return complete_ && pending_.empty(); }
 
-  // The client was promised no more interim answers: the final one is on its way.
-  void forbid_continue() noexcept { may_continue_ = false; }
-
  private:
   Result<std::size_t> read_direct(std::span<std::byte> into);
   Result<void> parse_buffered();
@@ -62,7 +63,8 @@ class ConnectionBody final : public Body {
 
   RequestParser* parser_;
   InputBuffer* in_;
-  const Transport* transport_ = nullptr;
+  Transport* transport_ = nullptr;
+  ResponseClaim* claim_ = nullptr;
   const ParserLimits* parser_limits_ = nullptr;
   BodyKind kind_ = BodyKind::none;
   std::uint64_t length_ = 0;
@@ -71,7 +73,6 @@ class ConnectionBody final : public Body {
   std::string_view pending_;
   bool complete_ = true;           // the parser has seen the end
   bool expects_continue_ = false;  // the client waits for 100 before it sends
-  bool may_continue_ = true;
 };
 
 }  // namespace treadle::http::detail

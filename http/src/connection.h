@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,12 @@
 #include <treadle/http/server.h>
 #include <treadle/net/conn.h>
 
+#include "doing.h"
 #include "exchange.h"
+#include "lazy_timer.h"
+#include "response_claim.h"
 #include "server_state.h"
+#include "settings.h"
 #include "transport.h"
 
 namespace treadle::http::detail {
@@ -37,17 +42,22 @@ enum class Next : std::uint8_t {
 // others:
 //   idle    -> active   by the connection's goroutine, when bytes have come
 //   active  -> idle     by the same, once it has set the idle deadline
-//   idle    -> touched  by hurry(), which sets a nearer deadline and goes back to idle; the
+//   idle    -> touched  by hurry() and shed(), which set a nearer deadline and go back to idle; the
 //                       connection waits for the moment that takes
 //   any     -> over     by the connection's goroutine: the last response has left, or end()
-// A connection that becomes idle looks at `stopping` afterwards; hurry() comes after `stopping` was
-// set. So one of the two sees the other.
+// A connection that becomes idle looks at KeepAlive afterwards; hurry() comes after that was set.
+// So one of the two sees the other.
+//
+// The response belongs to the handler until its deadline passes: see response_claim.h. The
+// deadline's goroutine holds the deadline timer's lock while it answers, and the connection's
+// goroutine waits for that before it lets go of the request, so that Exchange and connection stay.
 //
 // Rejected: holding back the answers of pipelined requests to send several at once. The next
 // handler may take as long as it likes, and the answer before it would wait for it.
-class Connection : public std::enable_shared_from_this<Connection> {
+class Connection final : public std::enable_shared_from_this<Connection>, private RequestHost {
  public:
-  Connection(std::shared_ptr<ServerState> server, std::unique_ptr<net::Conn> conn);
+  Connection(std::shared_ptr<ServerState> server, std::shared_ptr<const Settings> settings,
+             Arrival arrival);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -62,8 +72,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // From other goroutines and threads that hold a reference, also once it has ended. They enter
   // the runtime, so no plain mutex may be held over them. Never park.
   void hurry() noexcept;  // an idle connection has `drain_idle` left
+  bool shed() noexcept;   // ends an idle connection; false when it is not idle
   void cut() noexcept;    // closes it and cancels its requests
   bool busy() const noexcept { return phase_.load() == Phase::active; }
+  // Since when it is idle; only a hint where it is not.
+  TimePoint idle_since() const noexcept { return idle_since_.load(std::memory_order_relaxed); }
+  bool idle() const noexcept { return phase_.load() == Phase::idle; }
+  std::string straggler() const;  // "peer METHOD target", of the request in progress
   std::uint64_t requests() const noexcept { return requests_.load(std::memory_order_relaxed); }
   std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
   std::uint64_t responses_cut() const noexcept { return cut_.load(std::memory_order_relaxed); }
@@ -76,28 +91,51 @@ class Connection : public std::enable_shared_from_this<Connection> {
   enum class Phase : std::uint8_t { idle, active, touched, over };
   enum class Target : std::uint8_t { for_handler, answered, bad, unclean };
 
+  // connection.cpp: from bytes to requests, and between them.
   Next read_head();
+  Next go_idle();
+  void enter(Phase next);  // from a phase that hurry() may be changing
+  bool touch(Deadline d) noexcept;
+  // Answers with an error, then ends the connection so that the client gets to read it.
+  Next refuse(int code, std::string_view reason);
+  Next linger();
+
+  // connection_request.cpp: one request.
+  void begin_request();
   Next serve_request();
   Target answer_target();
+  bool answer_health(std::string_view path);
   void run_handler();
   void answer_for_handler();
   void answer_failure(std::string_view why);
   Next after_response(ResponseWriter::End how);
-  Next go_idle();
-  void enter(Phase next);  // from a phase that hurry() may be changing
-  // Answers with an error, then ends the connection so that the client gets to read it.
-  Next refuse(int code, std::string_view reason);
-  Next linger();
+  Next after_late(ResponseClaim::State how);
   void log_failure() const;
-  void record();
+  void record(int status, std::uint64_t bytes);
   std::string describe() const;  // "peer METHOD target", for the log
 
+  // connection_deadline.cpp: the handler's deadline, and giving the connection away.
+  void set_handler_deadline(Deadline d) override;
+  Deadline handler_deadline() const noexcept override { return deadline_->deadline(); }
+  Hijacked hijack() override;
+  void deadline_passed(LazyTimer::Tag number);
+  void answer_late(LazyTimer::Tag number);
+
+  const ServerOptions& options() const noexcept { return settings_->options; }
+
   const std::shared_ptr<ServerState> server_;
-  const std::unique_ptr<net::Conn> conn_;
-  const Transport transport_;
-  const CancelableContext context_;  // parent of its requests' Contexts
-  ExchangePtr x_;                    // null between requests
+  const std::shared_ptr<const Settings> settings_;
+  const std::shared_ptr<net::Conn> conn_;
+  net::SocketAddress peer_;  // fixed once begin() has returned
+  Transport transport_;
+  const CancelableContext context_;  // parent of its requests' Contexts; ends when the peer goes
+  ResponseClaim claim_;
+  std::optional<LazyTimer> deadline_;  // made by begin(), on the connection's goroutine
+  ExchangePtr x_;                      // null between requests
   std::atomic<Phase> phase_{Phase::idle};
+  std::atomic<TimePoint> idle_since_;
+  std::atomic<bool> hijacked_{false};  // the connection is the handler's
+  Doing doing_;
   bool head_deadline_set_ = false;  // for the request being read
   bool head_read_ = false;          // the head in x_ is whole
   TimePoint started_{};             // of the request, when it is logged
@@ -107,5 +145,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> cut_{0};
 };
+
+// Adds one to a counter that has one writer.
+inline void count(std::atomic<std::uint64_t>& counter) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+// A connection that we end while the client may still send: what it sends is read and dropped, so
+// that the kernel does not answer it with a reset that would destroy our response on its way.
+inline constexpr Duration kLingerTime = std::chrono::seconds(2);
+inline constexpr std::size_t kLingerBytes = 256 * 1024;
 
 }  // namespace treadle::http::detail

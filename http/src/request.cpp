@@ -1,5 +1,6 @@
 #include <treadle/http/request.h>
 
+#include <treadle/http/deadline.h>
 #include <treadle/http/error.h>
 
 #include <algorithm>
@@ -16,13 +17,11 @@ void RequestState::clear() noexcept {
   match.clear();
   pattern = {};
   body = nullptr;
-  conn = nullptr;
+  host = nullptr;
   context = {};
-}
-
-void RequestState::watch_peer() const noexcept {
-  if (context.state() != nullptr && conn->peer_closed())
-    CancelFunc{context}(std::make_error_code(std::errc::connection_aborted));
+  secure = false;
+  tls = nullptr;
+  request_id.clear();
 }
 
 }  // namespace detail
@@ -51,12 +50,19 @@ std::optional<std::uint64_t> Request::content_length() const noexcept {
   return state_->body->content_length();
 }
 
-net::SocketAddress Request::remote_address() const { return state_->conn->remote_address(); }
+net::SocketAddress Request::remote_address() const { return *state_->client; }
+net::SocketAddress Request::peer_address() const { return *state_->peer; }
+bool Request::secure() const noexcept { return state_->secure; }
+const net::TlsConn* Request::tls() const noexcept { return state_->tls; }
+Context Request::context() const { return state_->context; }
 
-Context Request::context() const {
-  state_->watch_peer();
-  return state_->context;
+DeadlineScope::DeadlineScope(const Request& req, Duration d)
+    : req_(req), before_(req.state().host->handler_deadline()) {
+  req.state().host->set_handler_deadline(d == Duration::zero() ? Deadline::never()
+                                                               : Deadline::after(d));
 }
+
+DeadlineScope::~DeadlineScope() { req_.state().host->set_handler_deadline(before_); }
 
 // Grows with what really comes, not with what the client announces.
 Result<std::string> Body::read_all(std::size_t limit) {

@@ -3,17 +3,36 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include <treadle/context.h>
 #include <treadle/http/request.h>
+#include <treadle/http/response.h>
 #include <treadle/net/conn.h>
 
 #include "parser.h"
 #include "route_tree.h"
 #include "url.h"
 
+namespace treadle::net {
+class TlsConn;
+}
+
 namespace treadle::http::detail {
+
+// What a request may ask of the connection it came by. For the goroutine that runs the handler.
+class RequestHost {
+ public:
+  // When the handler's time is over; never: it is exempt. May park, see DeadlineScope.
+  virtual void set_handler_deadline(Deadline d) = 0;
+  virtual Deadline handler_deadline() const noexcept = 0;
+  // Gives the connection away; the response must be the handler's. Never parks.
+  virtual Hijacked hijack() = 0;
+
+ protected:
+  ~RequestHost() = default;
+};
 
 // How much of a request's target the operator's log shows.
 inline constexpr std::size_t kLoggedTarget = 256;
@@ -26,14 +45,19 @@ struct RequestState {
   RouteMatch match;          // filled by the router
   std::string_view pattern;  // the route's, for logs; empty before routing and where none matched
   Body* body = nullptr;
-  net::Conn* conn = nullptr;
+  RequestHost* host = nullptr;
   Context context;  // the request's own
 
-  void clear() noexcept;
+  // Who is behind it: by the connection, by a PROXY header, or by what a trusted proxy says.
+  // Addresses are borrowed: those of a connection do not change from request to request.
+  const net::SocketAddress* peer = nullptr;    // the connection's, or of its PROXY header
+  const net::SocketAddress* client = nullptr;  // as believed
+  net::SocketAddress forwarded;                // what `client` points to where a proxy named it
+  bool secure = false;                         // https, as believed
+  const net::TlsConn* tls = nullptr;           // null: not TLS
+  std::string request_id;                      // made on first use unless a trusted proxy sent one
 
-  // Cancels the request's Context when the client has gone. As cheap as a load; called where the
-  // handler comes by anyway.
-  void watch_peer() const noexcept;
+  void clear() noexcept;
 };
 
 }  // namespace treadle::http::detail

@@ -49,6 +49,22 @@ Result<void> Response::send_file(const net::File& file, std::uint64_t offset, st
 }
 Result<void> Response::flush() { return writer_->flush(); }
 
+Response& Response::streaming() {
+  writer_->request().host->set_handler_deadline(Deadline::never());
+  return *this;
+}
+Result<void> Response::early_hints(std::span<const HeaderField> fields) {
+  return writer_->early_hints(fields);
+}
+Result<Hijacked> Response::hijack() {
+  if (Result<void> ours = writer_->take_over(); !ours) return fail(ours.error());
+  return writer_->request().host->hijack();
+}
+Result<Hijacked> Response::upgrade(std::string_view protocol) {
+  if (Result<void> ours = writer_->switch_protocols(protocol); !ours) return fail(ours.error());
+  return writer_->request().host->hijack();
+}
+
 Result<void> Response::redirect(std::string_view location, int code) {
   if (head_sent()) return fail(Errc::head_sent);
   writer_->restart();

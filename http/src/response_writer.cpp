@@ -35,12 +35,13 @@ void append_number(std::string& out, std::uint64_t n) {
 
 }  // namespace
 
-void ResponseWriter::begin(const Transport& transport, RequestState& request, ConnectionBody& body,
-                           const std::atomic<bool>& stopping) {
+void ResponseWriter::begin(Transport& transport, RequestState& request, ConnectionBody& body,
+                           ResponseClaim& claim, const KeepAlive& keep_alive) {
   transport_ = &transport;
   request_ = &request;
   request_body_ = &body;
-  stopping_ = &stopping;
+  claim_ = &claim;
+  server_keeps_ = &keep_alive;
   if (!buffer_)
     buffer_ = std::make_unique_for_overwrite<char[]>(kHeadRoom + kBodyBuffer + kTailRoom);
   keep_alive_ = request.head.keep_alive;
@@ -136,6 +137,7 @@ bool ResponseWriter::no_body() const noexcept {
 }
 
 Result<void> ResponseWriter::admit(std::uint64_t bytes) {
+  if (claim_->lost()) return lose();
   if (error_) return fail(error_);
   note_broken_body();
   if (declared_ && bytes > *declared_ - std::min(written_, *declared_))
@@ -154,6 +156,7 @@ Result<void> ResponseWriter::write(std::string_view bytes) {
 }
 
 Result<void> ResponseWriter::flush() {
+  if (claim_->lost()) return lose();
   if (error_) return fail(error_);
   if (committed_ && buffered_ == 0) return {};
   return transmit({}, Part::more);
@@ -164,6 +167,8 @@ Result<void> ResponseWriter::send_file(const net::File& file, std::uint64_t offs
   if (auto ok = admit(count); !ok) return ok;
   if (count == 0 || no_body()) return {};
   if (count <= room()) return buffer_file(file, offset, static_cast<std::size_t>(count));
+  // Now that the file is sent as fast as the client takes it, how long it takes is the client's.
+  request_->host->set_handler_deadline(Deadline::never());
   if (auto ok = flush(); !ok) return ok;
   if (framing_ != Framing::chunked) return send_file_part(file, offset, count);
 
@@ -179,7 +184,6 @@ Result<void> ResponseWriter::send_file_part(const net::File& file, std::uint64_t
                                             std::uint64_t count) {
   const net::WriteResult r = transport_->send_file(file, offset, count);
   sent_ += r.written;
-  request_->watch_peer();
   if (r && r.written == count) return {};
   abandon(r ? make_error_code(treadle::Errc::eof) : r.error);
   return fail(error_);
@@ -203,7 +207,6 @@ Result<void> ResponseWriter::buffer_file(const net::File& file, std::uint64_t of
 Result<void> ResponseWriter::send(std::span<iovec> parts, std::size_t framing, std::size_t data) {
   const net::WriteResult r = transport_->write(parts);
   sent_ += std::min(r.written - std::min(r.written, framing), data);
-  request_->watch_peer();
   if (r) return {};
   abandon(r.error);
   if (request_->context.state() != nullptr) CancelFunc{request_->context}(r.error);
@@ -212,7 +215,7 @@ Result<void> ResponseWriter::send(std::span<iovec> parts, std::size_t framing, s
 
 // Sends the head if it has not gone, what is buffered, `extra`, and the framing around them.
 Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
-  if (!committed_) commit(part);
+  if (!committed_ && !commit(part)) return lose();
   if (no_body()) {
     buffered_ = 0;
     extra = {};
@@ -251,13 +254,61 @@ Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
   return sent;
 }
 
-void ResponseWriter::commit(Part part) {
+// False: the handler's deadline has passed, and the server answers.
+bool ResponseWriter::commit(Part part) {
+  if (!claim_->commit()) return false;
   choose_framing(part);
-  if (stopping_->load(std::memory_order_relaxed) || !request_body_->can_drain())
-    keep_alive_ = false;
-  request_body_->forbid_continue();
+  if (!server_keeps_->allowed() || !request_body_->can_drain()) keep_alive_ = false;
   format_head();
   committed_ = true;
+  return true;
+}
+
+// What the connection says matters no more: it was ended on purpose.
+Result<void> ResponseWriter::lose() noexcept {
+  broken_ = true;
+  error_ = treadle::Errc::timed_out;
+  return fail(error_);
+}
+
+Result<void> ResponseWriter::early_hints(std::span<const HeaderField> fields) {
+  HeaderBlock block;
+  for (const HeaderField& field : fields) block.add(field.name, field.value);
+  if (committed_) return fail(Errc::head_sent);
+  if (error_) return fail(error_);
+  if (request_->head.minor_version == 0) return {};
+  if (!claim_->begin_interim()) return lose();
+  head_.assign("HTTP/1.1 103 Early Hints\r\n").append(block.text()).append("\r\n");
+  std::array<iovec, 1> part{part_of(head_)};
+  const std::size_t size = head_.size();
+  Result<void> sent = send(part, size, 0);
+  head_.clear();
+  return claim_->end_interim() ? sent : lose();
+}
+
+Result<void> ResponseWriter::take_over() {
+  if (claim_->lost()) return lose();
+  if (committed_ || written_ > 0) return fail(Errc::head_sent);
+  if (error_) return fail(error_);
+  if (!claim_->commit()) return lose();
+  committed_ = true;
+  abandon(Errc::aborted);
+  return {};
+}
+
+Result<void> ResponseWriter::switch_protocols(std::string_view protocol) {
+  if (!is_field_value(protocol) || protocol.empty())
+    throw Panic(fmt::format("http: invalid protocol \"{}\"", protocol));
+  if (request_->head.minor_version == 0) return fail(treadle::Errc::invalid);
+  if (Result<void> ours = take_over(); !ours) return ours;
+  head_.assign("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ");
+  head_.append(protocol).append("\r\n").append(headers_.text()).append("\r\n");
+  std::array<iovec, 1> part{part_of(head_)};
+  const net::WriteResult r = transport_->write(part);
+  head_.clear();
+  if (r) return {};
+  error_ = r.error;
+  return fail(error_);
 }
 
 void ResponseWriter::choose_framing(Part part) {
@@ -303,6 +354,7 @@ void ResponseWriter::format_head() {
 
 ResponseWriter::End ResponseWriter::finish() {
   const bool last_chunk_due = committed_ && framing_ == Framing::chunked && !no_body();
+  if (claim_->lost()) (void)lose();
   if (!broken_ && (!committed_ || buffered_ > 0 || last_chunk_due)) {
     // What comes too short must not get a final chunk; it has none, being of a declared length.
     if (!transmit({}, Part::last)) return End::cut;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,7 +16,9 @@
 
 #include "body.h"
 #include "header_block.h"
+#include "keep_alive.h"
 #include "request_state.h"
+#include "response_claim.h"
 #include "transport.h"
 
 namespace treadle::http::detail {
@@ -46,9 +47,10 @@ class ResponseWriter {
     cut,    // not complete: nothing but an abrupt end tells the client
   };
 
-  // `stopping` is read when the head leaves: a server that shuts down keeps no connections.
-  void begin(const Transport& transport, RequestState& request, ConnectionBody& body,
-             const std::atomic<bool>& stopping);
+  // `keep_alive` is read when the head leaves. `claim` decides whether it may: whoever loses it to
+  // the handler's deadline finds every later call fail with timed_out.
+  void begin(Transport& transport, RequestState& request, ConnectionBody& body,
+             ResponseClaim& claim, const KeepAlive& keep_alive);
 
   // For Response; see there.
   void set_status(int code);
@@ -61,6 +63,12 @@ class ResponseWriter {
   Result<void> write(std::string_view bytes);
   Result<void> send_file(const net::File& file, std::uint64_t offset, std::uint64_t count);
   Result<void> flush();
+  Result<void> early_hints(std::span<const HeaderField> fields);
+  // Takes the response from the server, for a connection that changes hands: nothing is sent.
+  Result<void> take_over();
+  // Sends 101 with the fields set so far, and takes the response over.
+  Result<void> switch_protocols(std::string_view protocol);
+  RequestState& request() const noexcept { return *request_; }
   // Forgets what was set and written; the head must not have left.
   void restart() noexcept;
 
@@ -102,16 +110,18 @@ class ResponseWriter {
   Result<void> send_file_part(const net::File& file, std::uint64_t offset, std::uint64_t count);
   Result<void> buffer_file(const net::File& file, std::uint64_t offset, std::size_t count);
   Result<void> stick(std::error_code e) noexcept;
-  void commit(Part part);
+  Result<void> lose() noexcept;
+  bool commit(Part part);
   void choose_framing(Part part);
   void format_head();
   std::size_t room() const noexcept { return kBodyBuffer - buffered_; }
   char* body() const noexcept { return buffer_.get() + kHeadRoom; }
 
-  const Transport* transport_ = nullptr;
+  Transport* transport_ = nullptr;
   RequestState* request_ = nullptr;
   ConnectionBody* request_body_ = nullptr;
-  const std::atomic<bool>* stopping_ = nullptr;
+  ResponseClaim* claim_ = nullptr;
+  const KeepAlive* server_keeps_ = nullptr;
 
   int status_ = 200;
   bool status_set_ = false;

@@ -1,17 +1,23 @@
 #include <treadle/http/server.h>
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <treadle/blocking.h>
 #include <treadle/go.h>
 #include <treadle/http/error.h>
 #include <treadle/log.h>
+#include <treadle/mutex.h>
 
-#include <exception>
+#include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "connection.h"
+#include "accept_loop.h"
+#include "route_tree.h"
 #include "server_state.h"
 
 namespace treadle::http {
@@ -33,65 +39,50 @@ class HttpCategory final : public std::error_category {
   }
 };
 
-void require(bool fine, const char* what) {
-  if (!fine) throw Panic(fmt::format("http: ServerOptions: {}", what));
-}
-
-ServerOptions checked(ServerOptions o) {
-  for (const Duration d : {o.header_timeout, o.idle_timeout, o.read_timeout, o.write_timeout,
-                           o.handler_timeout, o.shutdown_timeout, o.drain_idle})
-    require(d >= Duration::zero(), "a timeout is negative");
-  require(o.limits.request_line > 0 && o.limits.head > 0 && o.limits.headers > 0,
-          "a limit of the request's head is zero");
-  require(o.limits.request_line <= o.limits.head, "limits.request_line exceeds limits.head");
-  require(o.limits.head <= 1024 * 1024, "limits.head exceeds 1 MiB");
-  return o;
-}
-
-ParserLimits parser_limits_of(const RequestLimits& limits) noexcept {
-  ParserLimits p;
-  p.request_line = limits.request_line;
-  p.head = limits.head;
-  p.headers = limits.headers;
-  return p;
-}
-
-// Accepts until the accept context ends, then takes what has come already: closing a listener
-// resets the connections in its backlog.
-Result<void> accept_connections(const std::shared_ptr<detail::ServerState>& s) {
-  {
-    ContextScope scope(s->accept_context.context);
-    for (;;) {
-      auto conn = s->listener->accept();
-      if (conn) {
-        detail::ServerState::start(s, std::move(*conn));
-      } else if (s->stopping.load()) {
-        break;
-      } else {
-        return fail(conn.error());
-      }
-    }
-  }
-  // Outside of the scope, whose Context has ended.
-  for (;;) {
-    auto conn = s->listener->try_accept();
-    if (!conn || !*conn) return {};
-    detail::ServerState::start(s, std::move(*conn));
-  }
-}
-
 // Ends everything at once; how many requests were under way.
 std::size_t cut(detail::ServerState& s) noexcept {
   {
-    std::lock_guard guard(s.lock);
-    s.stopping.store(true);
+    const std::lock_guard guard(s.lock);
+    s.keep_alive.stopping.store(true);
   }
   s.closed.store(true);
   s.accept_context.cancel();
-  if (s.listener) s.listener->close();
+  for (const auto& l : s.listeners) l->listener.close();
   const std::size_t busy = s.cut_all();
   s.connections_context.cancel();  // connections that were being started, too
   return busy;
+}
+
+std::uint64_t descriptor_limit() noexcept {
+  rlimit limit{};
+  constexpr std::uint64_t kUsual = 1024;
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : kUsual;
+}
+
+// The first failure of several accept loops counts; it ends the others.
+Result<void> accept_all(const std::shared_ptr<detail::ServerState>& s) {
+  Mutex lock;
+  Result<void> result;
+  const auto run = [&s, &lock, &result](detail::Listening& from) {
+    Result<void> ended = detail::accept_connections(s, from);
+    if (ended) return;
+    {
+      const std::lock_guard guard(lock);
+      if (result) result = ended;
+    }
+    s->accept_context.cancel();
+  };
+  WaitGroup others;
+  for (std::size_t i = 1; i < s->listeners.size(); ++i) {
+    others.add(1);
+    go([&run, &others, from = s->listeners[i].get()] {
+      run(*from);
+      others.done();
+    });
+  }
+  run(*s->listeners.front());
+  others.wait();
+  return result;
 }
 
 }  // namespace
@@ -101,105 +92,6 @@ const std::error_category& http_category() noexcept {
   static const HttpCategory* const category = new HttpCategory;
   return *category;
 }
-
-namespace detail {
-namespace {
-
-// The goroutine of a connection. Nothing that a client does may end the process, so what the server
-// itself throws, out of memory as a rule, ends this connection only.
-void run_connection(Connection& c) noexcept {
-  try {
-    for (Next next = c.begin(); next != Next::close; next = c.step())
-      if (next == Next::wait && !c.wait()) break;
-  } catch (const std::exception& e) {
-    log::error("http: a connection ended: {}", e.what());
-  }
-  c.end();
-}
-
-}  // namespace
-
-ServerState::ServerState(ServerOptions o, Handler h)
-    : options(checked(std::move(o))),
-      parser_limits(parser_limits_of(options.limits)),
-      handler(std::move(h)),
-      accept_context(with_cancel(background())),
-      connections_context(with_cancel(background())) {
-  require(static_cast<bool>(handler), "the handler is empty");
-}
-
-ServerState::~ServerState() = default;
-
-void ServerState::start(const std::shared_ptr<ServerState>& self, std::unique_ptr<net::Conn> conn) {
-  auto c = std::make_shared<Connection>(self, std::move(conn));
-  self->add(*c);
-  // close() goes through the list after setting the flag, so one of the two sees the connection.
-  if (self->closed.load()) c->cut();
-  go([self, owned = std::move(c)]() mutable {
-    run_connection(*owned);
-    self->remove(*owned);
-    owned.reset();
-    self->connections_alive.done();
-  });
-}
-
-void ServerState::add(Connection& c) {
-  connections_alive.add(1);
-  std::lock_guard guard(lock);
-  ++accepted;
-  ++open;
-  c.list_next = connections;
-  if (connections != nullptr) connections->list_previous = &c;
-  connections = &c;
-}
-
-void ServerState::remove(Connection& c) {
-  std::lock_guard guard(lock);
-  --open;
-  of_closed.requests += c.requests();
-  of_closed.refused += c.refused();
-  of_closed.cut += c.responses_cut();
-  (c.list_previous != nullptr ? c.list_previous->list_next : connections) = c.list_next;
-  if (c.list_next != nullptr) c.list_next->list_previous = c.list_previous;
-}
-
-std::vector<std::shared_ptr<Connection>> ServerState::current() {
-  std::vector<std::shared_ptr<Connection>> all;
-  std::lock_guard guard(lock);
-  all.reserve(open);
-  for (Connection* c = connections; c != nullptr; c = c->list_next)
-    all.push_back(c->shared_from_this());
-  return all;
-}
-
-void ServerState::hurry_idle() {
-  for (const auto& c : current()) c->hurry();
-}
-
-std::size_t ServerState::cut_all() noexcept {
-  std::size_t busy = 0;
-  for (const auto& c : current()) {
-    if (c->busy()) ++busy;
-    c->cut();
-  }
-  return busy;
-}
-
-ServerStats ServerState::stats() noexcept {
-  std::lock_guard guard(lock);
-  ServerStats s = of_closed;
-  s.accepted = accepted;
-  s.connections = open;
-  for (const Connection* c = connections; c != nullptr; c = c->list_next) {
-    s.requests += c->requests();
-    s.refused += c->refused();
-    s.cut += c->responses_cut();
-  }
-  if (access_log) s.access_log_dropped = access_log->dropped();
-  return s;
-}
-
-}  // namespace detail
 
 Server::Server(ServerOptions options, Handler handler)
     : state_(std::make_shared<detail::ServerState>(std::move(options), std::move(handler))) {}
@@ -215,47 +107,74 @@ Server::~Server() {
 }
 
 Result<void> Server::listen() {
+  const ServerOptions& o = state_->current_settings()->options;
+  const net::ListenOptions how{.keep_alive = o.tcp_keepalive};
+  std::vector<net::ListenSocket> sockets;
+  std::vector<std::string> addresses;
+  if (!o.address.empty()) addresses.push_back(o.address);
+  for (const Endpoint& e : o.endpoints) addresses.push_back(e.address);
+  for (const std::string& address : addresses) {
+    auto socket = net::ListenSocket::open(address, how);
+    if (!socket) return fail(socket.error());
+    sockets.push_back(std::move(*socket));
+  }
+  return listen_on(std::move(sockets));
+}
+
+Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
   detail::ServerState& s = *state_;
-  if (s.listener) throw Panic("http: Server::listen called twice");
-  if (!s.options.access_log.empty()) {
-    auto access_log = detail::AccessLog::open(s.options.access_log);
+  const std::shared_ptr<const detail::Settings> settings = s.current_settings();
+  const ServerOptions& o = settings->options;
+  if (!s.listeners.empty()) throw Panic("http: Server::listen called twice");
+  const std::size_t own = o.address.empty() ? 0 : 1;
+  if (sockets.empty() || sockets.size() != own + o.endpoints.size())
+    throw Panic("http: Server::listen_on: not as many sockets as addresses");
+  if (!o.access_log.empty()) {
+    auto access_log = detail::AccessLog::open(o.access_log);
     if (!access_log) return fail(access_log.error());
     s.access_log = std::move(*access_log);
   }
-  auto listener = net::listen_tcp(s.options.address);
-  if (!listener) return fail(listener.error());
-  s.listener.emplace(std::move(*listener));
+  std::vector<std::unique_ptr<detail::Listening>> listeners;
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    auto listener = net::Listener::adopt(std::move(sockets[i]));
+    if (!listener) return fail(listener.error());
+    const bool first = i < own;
+    listeners.push_back(std::make_unique<detail::Listening>(
+        std::move(*listener), first ? o.tls.has_value() : o.endpoints[i - own].tls,
+        first ? o.proxy_protocol : o.endpoints[i - own].proxy_protocol));
+  }
+  s.slots.emplace(static_cast<std::int64_t>(detail::connection_limit(o, descriptor_limit())));
+  s.listeners = std::move(listeners);
   return {};
 }
 
 net::SocketAddress Server::address() const {
-  if (!state_->listener) throw Panic("http: Server::address before listen");
-  return state_->listener->address();
+  if (state_->listeners.empty()) throw Panic("http: Server::address before listen");
+  return state_->listeners.front()->listener.address();
 }
 
 Result<void> Server::serve() {
   const std::shared_ptr<detail::ServerState> s = state_;
-  if (!s->listener)
+  if (s->listeners.empty())
     if (auto r = listen(); !r) return r;
   // Before a shutdown that finds us accepting can wait for it, and not under the lock.
-  s->accept_loop.add(1);
+  s->accept_loops.add(1);
   bool twice = false;
   bool stopped = false;
   {
-    std::lock_guard guard(s->lock);
+    const std::lock_guard guard(s->lock);
     twice = s->accepting;
-    stopped = s->stopping.load();
+    stopped = s->keep_alive.stopping.load();
     if (!twice && !stopped) s->accepting = true;
   }
   if (twice || stopped) {
-    s->accept_loop.done();
+    s->accept_loops.done();
     if (twice) throw Panic("http: Server::serve called twice");
     return {};
   }
   if (s->router) freeze(*s->router);
-  Result<void> result = accept_connections(s);
-  s->listener->close();
-  s->accept_loop.done();
+  Result<void> result = accept_all(s);
+  s->accept_loops.done();
   return result;
 }
 
@@ -263,13 +182,14 @@ Result<void> Server::shutdown(const Context& ctx) {
   const std::shared_ptr<detail::ServerState> s = state_;
   bool accepting = false;
   {
-    std::lock_guard guard(s->lock);
-    s->stopping.store(true);
+    const std::lock_guard guard(s->lock);
+    s->keep_alive.stopping.store(true);
     accepting = s->accepting;
   }
   s->accept_context.cancel();
-  if (!accepting && s->listener) s->listener->close();
-  Result<void> ended = s->accept_loop.wait(ctx);
+  if (!accepting)
+    for (const auto& l : s->listeners) l->listener.close();
+  Result<void> ended = s->accept_loops.wait(ctx);
   if (ended) {
     s->hurry_idle();
     ended = s->connections_alive.wait(ctx);
@@ -282,6 +202,33 @@ Result<void> Server::shutdown(const Context& ctx) {
 }
 
 void Server::close() noexcept { cut(*state_); }
+
+Result<void> Server::reload(const ServerOptions& options) {
+  detail::ServerState& s = *state_;
+  const std::shared_ptr<const detail::Settings> old = s.current_settings();
+  ServerOptions next = options;
+  // What stands since the start stays as it is.
+  next.address = old->options.address;
+  next.endpoints = old->options.endpoints;
+  next.proxy_protocol = old->options.proxy_protocol;
+  next.procs = old->options.procs;
+  next.max_connections = old->options.max_connections;
+  next.access_log = old->options.access_log;
+  next.user = old->options.user;
+  next.group = old->options.group;
+  std::shared_ptr<const detail::Settings> made;
+  try {
+    made = detail::make_settings(std::move(next));
+  } catch (const Panic& e) {
+    log::error("{}", e.what());
+    return fail(treadle::Errc::invalid);
+  }
+  const std::lock_guard guard(s.lock);
+  s.settings = std::move(made);
+  return {};
+}
+
+void Server::set_ready(bool ready) noexcept { state_->ready.store(ready); }
 
 ServerStats Server::stats() const noexcept { return state_->stats(); }
 

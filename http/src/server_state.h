@@ -11,23 +11,39 @@
 #include <treadle/context.h>
 #include <treadle/http/server.h>
 #include <treadle/net/tcp.h>
+#include <treadle/semaphore.h>
 #include <treadle/wait_group.h>
 
 #include "access_log.h"
-#include "parser.h"
+#include "keep_alive.h"
+#include "settings.h"
 
 namespace treadle::http::detail {
 
 class Connection;
 
+// A listening socket, and what is spoken on it.
+struct Listening {
+  net::Listener listener;
+  bool tls = false;
+  bool proxy_protocol = false;
+};
+
+// A connection as it comes from a listener.
+struct Arrival {
+  std::shared_ptr<net::Conn> conn;
+  Semaphore::Hold slot{};  // its place among the connections, held until it ends
+};
+
 // Kept alive by the Server and by each connection, whose handlers may outlive a server that was
 // cut.
 //
 // Who touches what:
-//   options, parser_limits, handler   constant from the first accept on
-//   stopping, closed                  set by shutdown() or close(), read by everybody
-//   the list of connections           under `lock`; a Connection leaves it before its goroutine
-//                                     lets go of it, so that each in it may be shared
+//   handler, listeners, slots   constant from the first accept on
+//   keep_alive, closed          set by shutdown(), close() and a full server, read by everybody
+//   settings                    under `lock`; a connection keeps those it began with
+//   the list of connections     under `lock`; a Connection leaves it before its goroutine lets go
+//                               of it, so that each in it may be shared
 // `lock` is a plain mutex: it is held for some pointers' worth of work, and over no call that
 // enters the runtime. A goroutine may be made to give way there, and would keep the lock while the
 // threads that want it block. So close() and the like are called on a copy of the list.
@@ -35,42 +51,61 @@ struct ServerState {
   ServerState(ServerOptions o, Handler h);
   ~ServerState();
 
-  const ServerOptions options;
-  const ParserLimits parser_limits;
   const Handler handler;
   std::unique_ptr<AccessLog> access_log;  // null: off; made by listen()
 
   std::optional<Router> router;  // to be frozen when serving begins; empty for a bare handler
 
-  std::optional<net::Listener> listener;  // made by listen()
-  WaitGroup accept_loop;                     // serve()'s accept loop
-  CancelableContext accept_context;          // cancelled to end the accept loop
+  std::vector<std::unique_ptr<Listening>> listeners;  // made by listen()
+  std::optional<Semaphore> slots;                     // places for connections; made by listen()
+  WaitGroup accept_loops;                             // serve()'s
+  CancelableContext accept_context;                   // cancelled to end the accept loops
   // Parent of every connection's Context, cancelled by close() and by a shutdown that ran out of
   // time.
   CancelableContext connections_context;
 
-  std::atomic<bool> stopping{false};  // no connection is kept for another request
-  std::atomic<bool> closed{false};    // and none is served any more
+  KeepAlive keep_alive;
+  std::atomic<bool> ready{true};    // what /readyz says while nothing shuts down
+  std::atomic<bool> closed{false};  // no connection is served any more
   WaitGroup connections_alive;
 
   std::mutex lock;
-  bool accepting = false;             // under lock: serve() is, or was, under way
-  Connection* connections = nullptr;  // under lock, as are the counters
+  std::shared_ptr<const Settings> settings;  // under lock
+  bool accepting = false;                    // under lock: serve() is, or was, under way
+  Connection* connections = nullptr;         // under lock, as are the counters
   std::uint64_t accepted = 0;
   std::uint64_t open = 0;
+  std::uint64_t shed = 0;
   ServerStats of_closed;  // requests, refused and cut of connections that are gone
 
-  // Starts serving a connection on a goroutine of its own.
-  static void start(const std::shared_ptr<ServerState>& self, std::unique_ptr<net::Conn> conn);
+  std::shared_ptr<const Settings> current_settings();
+  bool is_ready() const noexcept { return ready.load() && !keep_alive.stopping.load(); }
+
+  // Starts serving a connection on a goroutine of its own. False: there is no memory for one, and
+  // the connection is closed.
+  static bool start(const std::shared_ptr<ServerState>& self, Arrival arrival);
   void add(Connection& c);  // counts it in connections_alive, too; remove() does not count it out
   void remove(Connection& c);
-  // Those that are there now. Ones that come later see `stopping` and `closed` themselves.
+  // Those that are there now. Ones that come later see `keep_alive` and `closed` themselves.
   std::vector<std::shared_ptr<Connection>> current();
   // Gives idle connections `drain_idle` from now.
   void hurry_idle();
-  // Cancels every request and closes every connection; how many requests were under way.
+  // Ends the connection that has been idle for longest; false when none is idle.
+  bool shed_idle();
+  // Cancels every request and closes every connection; names the requests that were under way.
   std::size_t cut_all() noexcept;
   ServerStats stats() noexcept;
+
+ private:
+  // Those idle for longest, the longest last, found by one walk for many: a flood that stands at
+  // the limit must not make each accept walk over all connections. Under lock.
+  struct Candidate {
+    std::weak_ptr<Connection> connection;
+    TimePoint since;
+  };
+  std::vector<Candidate> candidates_;
+  std::shared_ptr<Connection> next_candidate();
+  void find_candidates();
 };
 
 }  // namespace treadle::http::detail

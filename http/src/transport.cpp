@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace treadle::http::detail {
@@ -20,16 +21,9 @@ std::span<iovec> advance(std::span<iovec> parts, std::size_t written) noexcept {
   return parts;
 }
 
-// Three deadlines a request, each far away as a rule: the coarse clock, some milliseconds late,
-// does at an eighth of the price.
-TimePoint coarse_now() noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return TimePoint(std::chrono::seconds(now.tv_sec) + Duration(now.tv_nsec));
-}
-
-bool beyond_clock(TimePoint from, Duration d) noexcept {
-  return d > Duration::max() - from.time_since_epoch();
+// What is too far for the clock is never.
+Deadline later(TimePoint from, Duration d) noexcept {
+  return d > Duration::max() - from.time_since_epoch() ? Deadline::never() : Deadline(from + d);
 }
 
 // How long a writer bears a peer that takes nothing. A Conn says what it moved only when its
@@ -38,20 +32,27 @@ bool beyond_clock(TimePoint from, Duration d) noexcept {
 // Rejected: a whole time-out at a time, which cuts a peer that stops at once after two of them.
 class Patience {
  public:
-  explicit Patience(Duration timeout) noexcept : timeout_(timeout), since_(coarse_now()) {}
+  Patience(const PeerLimits& limits, Pace& pace) noexcept
+      : limits_(limits), pace_(pace), since_(coarse_now()), last_(since_) {}
 
   // Of the call that comes next.
   Deadline next() noexcept {
-    if (timeout_ == Duration::zero() || beyond_clock(since_, timeout_)) return Deadline::never();
+    const Duration timeout = limits_.write_timeout;
+    const Deadline by_pace = later(last_, pace_.allowance(limits_));
+    if (timeout == Duration::zero() || later(since_, timeout).is_never()) return by_pace;
     ++slice_;
-    return Deadline(since_ + (slice_ == kSlices ? timeout_ : timeout_ / kSlices * slice_));
+    const Duration slice = slice_ >= kSlices ? timeout : timeout / kSlices * slice_;
+    return std::min(by_pace, later(since_, slice));
   }
 
-  // Whether to go on after that call.
+  // Takes note of that call; whether to go on after it.
   bool lasts(const net::WriteResult& r) noexcept {
-    if (r.error != Errc::timed_out) return false;
-    if (r.written == 0) return slice_ < kSlices;
-    since_ = Clock::now();
+    const TimePoint now = r ? coarse_now() : Clock::now();
+    pace_.count(r.written, std::max(now - last_, Duration::zero()));
+    last_ = now;
+    if (r.error != Errc::timed_out || pace_.allowance(limits_) <= Duration::zero()) return false;
+    if (r.written == 0) return limits_.write_timeout == Duration::zero() || slice_ < kSlices;
+    since_ = now;
     slice_ = 0;
     return true;
   }
@@ -59,8 +60,10 @@ class Patience {
  private:
   static constexpr int kSlices = 16;
 
-  Duration timeout_;
+  const PeerLimits& limits_;
+  Pace& pace_;
   TimePoint since_;  // when the write began, or the peer is known to have taken something
+  TimePoint last_;   // when the call under way began
   int slice_ = 0;    // those passed or under way since
 };
 
@@ -68,18 +71,38 @@ class Patience {
 
 Deadline deadline_after(Duration d) noexcept {
   if (d == Duration::zero()) return Deadline::never();
-  const TimePoint now = coarse_now();
-  return beyond_clock(now, d) ? Deadline::never() : Deadline(now + d);
+  return later(coarse_now(), d);
 }
 
-Result<std::size_t> Transport::read(std::span<std::byte> into) const {
-  conn_->set_read_deadline(deadline_after(read_timeout_));
-  return conn_->read(into);
+TimePoint coarse_now() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return TimePoint(std::chrono::seconds(now.tv_sec) + Duration(now.tv_nsec));
 }
 
-net::WriteResult Transport::write(std::span<iovec> parts) const {
+Duration Pace::allowance(const PeerLimits& limits) const noexcept {
+  if (limits.min_rate == 0) return Duration::max();
+  const std::uint64_t seconds = bytes_ / limits.min_rate;
+  // Far more than anybody has waited: nothing to compute.
+  constexpr std::uint64_t kDay = 24 * 60 * 60;
+  const Duration earned = std::chrono::seconds(std::min(seconds, kDay));
+  return std::max(limits.min_rate_after, earned) - waited_;
+}
+
+Result<std::size_t> Transport::read(std::span<std::byte> into) {
+  const TimePoint begin = coarse_now();
+  Duration patience = reading_.allowance(*limits_);
+  if (limits_->read_timeout != Duration::zero())
+    patience = std::min(patience, limits_->read_timeout);
+  conn_->set_read_deadline(later(begin, patience));
+  Result<std::size_t> n = conn_->read(into);
+  reading_.count(n ? *n : 0, coarse_now() - begin);
+  return n;
+}
+
+net::WriteResult Transport::write(std::span<iovec> parts) {
   net::WriteResult total;
-  Patience patience(write_timeout_);
+  Patience patience(*limits_, writing_);
   for (;;) {
     conn_->set_write_deadline(patience.next());
     net::WriteResult r = conn_->write_all(parts);
@@ -91,9 +114,9 @@ net::WriteResult Transport::write(std::span<iovec> parts) const {
 }
 
 net::WriteResult Transport::send_file(const net::File& file, std::uint64_t offset,
-                                      std::uint64_t count) const {
+                                      std::uint64_t count) {
   net::WriteResult total;
-  Patience patience(write_timeout_);
+  Patience patience(*limits_, writing_);
   for (;;) {
     conn_->set_write_deadline(patience.next());
     net::WriteResult r = conn_->send_file(file, offset, count);

@@ -1,4 +1,5 @@
-// A connection as the server uses it: every wait bounded by "no progress for so long".
+// A connection as the server uses it: every wait bounded by "no progress for so long", and the
+// whole by "too slow on average".
 #pragma once
 
 #include <sys/uio.h>
@@ -13,31 +14,66 @@
 
 namespace treadle::http::detail {
 
-// Borrows a Conn. Deadlines are renewed as long as bytes move, so that a slow peer may take as long
-// as it likes and a stuck one may not. One goroutine at a time.
+// What a peer must keep to; zero: no limit. See ServerOptions.
+struct PeerLimits {
+  Duration read_timeout{};
+  Duration write_timeout{};
+  std::uint64_t min_rate = 0;  // bytes a second
+  Duration min_rate_after{};
+};
+
+// How long we have waited for the peer in one direction of one message, and for how much. Only time
+// spent in calls that move bytes counts, so a handler that computes, or a client that does not
+// want to send yet, costs the peer nothing.
+class Pace {
+ public:
+  void begin() noexcept { *this = Pace(); }
+  void count(std::uint64_t bytes, Duration waited) noexcept {
+    bytes_ += bytes;
+    waited_ += waited;
+  }
+  // How much longer the peer may take before its average falls below the least; Duration::max()
+  // without a limit.
+  Duration allowance(const PeerLimits& limits) const noexcept;
+
+ private:
+  std::uint64_t bytes_ = 0;
+  Duration waited_{};
+};
+
+// Borrows a Conn and its limits. Deadlines are renewed as long as bytes move, so that a slow peer
+// may take its time and a stuck one may not. One goroutine reads, one writes.
 class Transport {
  public:
-  Transport(net::Conn& conn, Duration read_timeout, Duration write_timeout) noexcept
-      : conn_(&conn), read_timeout_(read_timeout), write_timeout_(write_timeout) {}
+  Transport(net::Conn& conn, const PeerLimits& limits) noexcept : conn_(&conn), limits_(&limits) {}
 
   net::Conn& conn() const noexcept { return *conn_; }
 
+  // From here on the peer's average pace counts anew: another request's body, another response.
+  void begin_message() noexcept {
+    reading_.begin();
+    writing_.begin();
+  }
+
   // Conn::read() within the read timeout.
-  Result<std::size_t> read(std::span<std::byte> into) const;
+  Result<std::size_t> read(std::span<std::byte> into);
   // Conn::write_all() and send_file(), within the write timeout for each stretch without progress.
   // write() changes `parts` to what is left. A stuck peer is given up within a tenth more than the
   // timeout after the last byte it took.
-  net::WriteResult write(std::span<iovec> parts) const;
-  net::WriteResult send_file(const net::File& file, std::uint64_t offset,
-                             std::uint64_t count) const;
+  net::WriteResult write(std::span<iovec> parts);
+  net::WriteResult send_file(const net::File& file, std::uint64_t offset, std::uint64_t count);
 
  private:
   net::Conn* conn_;
-  Duration read_timeout_;
-  Duration write_timeout_;
+  const PeerLimits* limits_;
+  Pace reading_;
+  Pace writing_;
 };
 
 // `d` from now, a few milliseconds less at times; a zero duration means never, as in ServerOptions.
 Deadline deadline_after(Duration d) noexcept;
+
+// A clock some milliseconds late at an eighth of the price, for what is far away as a rule.
+TimePoint coarse_now() noexcept;
 
 }  // namespace treadle::http::detail

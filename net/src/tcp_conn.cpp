@@ -179,6 +179,8 @@ Result<void> TcpConn::shutdown_write() {
 
 void TcpConn::close() noexcept { pd_.close(); }
 
+void TcpConn::watch_peer(const Context& ctx) { pd_.watch_peer(ctx); }
+
 bool TcpConn::peer_closed() const noexcept {
   return peer_gone_.load(std::memory_order_relaxed) || pd_.hints().peer_closed;
 }

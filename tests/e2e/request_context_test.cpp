@@ -45,42 +45,6 @@ TEST(RequestContext, PipelinedRequestsHaveTheirOwn) {
   });
 }
 
-TEST(RequestContext, DeadlineEndsSleepAndSilenceIsAnsweredWith503) {
-  run([] {
-    RunningServer server(http::Handler{[](http::Response& res, const http::Request& req) {
-                           EXPECT_EQ(treadle::sleep(20s).error(), make_error_code(Errc::timed_out));
-                           if (req.path() == "/own") res.status(504).print("gave up");
-                         }},
-                         {.handler_timeout = 50ms});
-    RawClient client(server.port());
-    EXPECT_EQ(client.roundtrip(get("/")).status, 503);
-    // The Response does not obey the Context.
-    RawResponse r = client.roundtrip(get("/own"));
-    EXPECT_EQ(r.status, 504);
-    EXPECT_EQ(r.body, "gave up");
-  });
-}
-
-TEST(RequestContext, BodyAndResponseOutliveTheDeadline) {
-  run([] {
-    Event expired;
-    RunningServer server(http::Handler{[&](http::Response& res, const http::Request& req) {
-                           req.context().wait();
-                           expired.set();
-                           auto body = req.body().read_all();
-                           EXPECT_TRUE(body);
-                           res.write(body.value_or("failed"));
-                           EXPECT_TRUE(res.flush());
-                         }},
-                         {.handler_timeout = 50ms});
-    RawClient client(server.port());
-    ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"));
-    expired.wait();
-    ASSERT_TRUE(client.send("hello"));
-    EXPECT_EQ(client.read_response().body, "hello");
-  });
-}
-
 TEST(RequestContext, ZeroMeansNoDeadline) {
   run([] {
     RunningServer server(http::Handler{[](http::Response& res, const http::Request& req) {
@@ -92,17 +56,38 @@ TEST(RequestContext, ZeroMeansNoDeadline) {
   });
 }
 
-TEST(RequestContext, ClientThatWentAwayCancelsIt) {
+// The client is seen to go while the handler does something else altogether.
+TEST(RequestContext, ClientThatWentAwayCancelsASleeper) {
   run([] {
     Event started;
     Event ended;
-    RunningServer server(http::Handler{[&](http::Response& res, const http::Request& req) {
+    std::error_code seen;
+    std::error_code cause;
+    RunningServer server(http::Handler{[&](http::Response&, const http::Request& req) {
       started.set();
-      // Whoever streams finds out by writing.
-      const std::string block(64 * 1024, 'x');
-      while (res.write(block)) {
+      seen = treadle::sleep(100s).error();
+      cause = req.context().cause();
+      ended.set();
+    }});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(get("/")));
+    started.wait();
+    client.close();
+    ended.wait();
+    EXPECT_EQ(seen, make_error_code(Errc::canceled));
+    EXPECT_EQ(cause, std::make_error_code(std::errc::connection_aborted));
+  });
+}
+
+TEST(RequestContext, ClientThatWentAwayCancelsAHandlerThatComputes) {
+  run([] {
+    Event started;
+    Event ended;
+    RunningServer server(http::Handler{[&](http::Response&, const http::Request& req) {
+      started.set();
+      const Context ctx = req.context();
+      while (!ctx.done()) {
       }
-      EXPECT_TRUE(req.context().done());
       ended.set();
     }});
     RawClient client(server.port());
@@ -110,6 +95,38 @@ TEST(RequestContext, ClientThatWentAwayCancelsIt) {
     started.wait();
     client.reset();
     ended.wait();
+  });
+}
+
+TEST(RequestContext, UnreadPipelinedRequestDoesNotHideThatTheClientWent) {
+  run([] {
+    Event started;
+    Event ended;
+    RunningServer server(http::Handler{[&](http::Response&, const http::Request& req) {
+      if (req.path() != "/1") return;
+      started.set();
+      EXPECT_FALSE(treadle::sleep(100s));
+      ended.set();
+    }});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(get("/1") + get("/2")));
+    started.wait();
+    client.close();
+    ended.wait();
+  });
+}
+
+TEST(RequestContext, HalfCloseCancelsButTheResponseIsSent) {
+  run([] {
+    RunningServer server(http::Handler{[](http::Response& res, const http::Request& req) {
+      req.context().wait();
+      EXPECT_EQ(req.context().error(), make_error_code(Errc::canceled));
+      res.print("nevertheless");
+    }});
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(get("/")));
+    client.shutdown_write();
+    EXPECT_EQ(client.read_response().body, "nevertheless");
   });
 }
 

@@ -46,7 +46,7 @@ std::string exchange(const std::shared_ptr<ServerState>& state, Prepare prepare,
   auto [theirs, ours] = test::make_pipe();
   auto faulty = std::make_unique<test::FaultyConn>(std::move(ours));
   prepare(*faulty);
-  ServerState::start(state, std::move(faulty));
+  ServerState::start(state, {std::move(faulty)});
   // A write fails, and so does the read, when the server has closed early.
   std::string got;
   if (theirs->write_all(requests)) theirs->shutdown_write().value();
@@ -161,7 +161,7 @@ TEST(Connection, ServerIsNotLockedWhileConnectionsAreHurriedOrCut) {
     // One that gives way there with the lock held would keep whoever wants it from going on.
     std::atomic<int> taken{0};
     auto [theirs, ours] = test::make_pipe();
-    ServerState::start(state, std::make_unique<HookedConn>(std::move(ours), [&] {
+    ServerState::start(state, {std::make_unique<HookedConn>(std::move(ours), [&] {
                          // Others may hold it for a moment; whoever calls us must not, and then
                          // it would never come free.
                          bool free = state->lock.try_lock();
@@ -172,8 +172,8 @@ TEST(Connection, ServerIsNotLockedWhileConnectionsAreHurriedOrCut) {
                          EXPECT_TRUE(free);
                          if (free) state->lock.unlock();
                          ++taken;
-                       }));
-    state->stopping.store(true);
+                       })});
+    state->keep_alive.stopping.store(true);
     state->hurry_idle();
     EXPECT_GT(taken.exchange(0), 0);
     state->cut_all();
@@ -192,7 +192,7 @@ TEST(Connection, ShutdownFindsItInEveryPhase) {
       auto faulty = std::make_unique<test::FaultyConn>(std::move(ours));
       test::FaultyConn& conn = *faulty;
       conn.stall_reads_at_byte(at);
-      ServerState::start(state, std::move(faulty));
+      ServerState::start(state, {std::move(faulty)});
       ASSERT_TRUE(theirs->write_all(kRequests));
       conn.wait_for_stalled_read();
       state->cut_all();

@@ -72,7 +72,8 @@ std::vector<iovec> parts_of(std::initializer_list<std::string_view> texts) {
 TEST(Transport, SlowPeerGetsMoreTimeAsLongAsBytesMove) {
   ScriptedConn conn;
   conn.steps = {{1, kTimedOut}, {4, kTimedOut}, {3, kTimedOut}, {100, {}}};
-  const Transport transport(conn, 1s, 1s);
+  const PeerLimits limits{.read_timeout = 1s, .write_timeout = 1s};
+  Transport transport(conn, limits);
   auto parts = parts_of({"abc", "", "defgh", "ij"});
   const net::WriteResult r = transport.write(parts);
   EXPECT_TRUE(r);
@@ -85,7 +86,8 @@ TEST(Transport, StuckPeerTimesOut) {
   ScriptedConn conn;
   conn.steps.assign(100, {0, kTimedOut});
   conn.steps.front().takes = 2;
-  const Transport transport(conn, 1s, 1s);
+  const PeerLimits limits{.read_timeout = 1s, .write_timeout = 1s};
+  Transport transport(conn, limits);
   auto parts = parts_of({"abc"});
   const net::WriteResult r = transport.write(parts);
   EXPECT_EQ(r.error, kTimedOut);
@@ -96,7 +98,8 @@ TEST(Transport, TimeoutBeginsWithTheLastByteTaken) {
   ScriptedConn conn;
   conn.steps.assign(100, {0, kTimedOut});
   conn.steps.front().takes = 2;
-  const Transport transport(conn, 1s, 1s);
+  const PeerLimits limits{.read_timeout = 1s, .write_timeout = 1s};
+  Transport transport(conn, limits);
   auto parts = parts_of({"abc"});
   const TimePoint before = Clock::now();
   EXPECT_FALSE(transport.write(parts));
@@ -113,7 +116,8 @@ TEST(Transport, OtherErrorsAreNotRetried) {
   ScriptedConn conn;
   const std::error_code reset(ECONNRESET, std::system_category());
   conn.steps = {{2, reset}};
-  const Transport transport(conn, 1s, 1s);
+  const PeerLimits limits{.read_timeout = 1s, .write_timeout = 1s};
+  Transport transport(conn, limits);
   auto parts = parts_of({"abc"});
   const net::WriteResult r = transport.write(parts);
   EXPECT_EQ(r.error, reset);
@@ -123,7 +127,8 @@ TEST(Transport, OtherErrorsAreNotRetried) {
 TEST(Transport, FileGoesOnWhereItStopped) {
   ScriptedConn conn;
   conn.steps = {{10, kTimedOut}, {20, kTimedOut}, {70, {}}};
-  const Transport transport(conn, 1s, 1s);
+  const PeerLimits limits{.read_timeout = 1s, .write_timeout = 1s};
+  Transport transport(conn, limits);
   const net::WriteResult r = transport.send_file(net::File(), 5, 100);
   EXPECT_TRUE(r);
   EXPECT_EQ(r.written, 100U);
@@ -134,12 +139,46 @@ TEST(Transport, FileGoesOnWhereItStopped) {
 
 TEST(Transport, ZeroMeansNoLimitAndHugeMeansNone) {
   ScriptedConn conn;
-  const Transport transport(conn, 0s, Duration::max());
+  const PeerLimits limits{.read_timeout = 0s, .write_timeout = Duration::max()};
+  Transport transport(conn, limits);
   auto parts = parts_of({"abc"});
   EXPECT_TRUE(transport.write(parts));
   EXPECT_TRUE(transport.read({}));
   EXPECT_TRUE(conn.write_deadlines.at(0).is_never());
   EXPECT_TRUE(conn.read_deadlines.at(0).is_never());
+}
+
+// The least pace: 100 B/s on average, counted once 5 s were waited for.
+constexpr PeerLimits kPaced{.min_rate = 100, .min_rate_after = 5s};
+
+TEST(Transport, PaceAllowsTheFirstSecondsAndThenWhatWasMoved) {
+  Pace pace;
+  EXPECT_EQ(pace.allowance(kPaced), 5s);
+  pace.count(100, 3s);
+  EXPECT_EQ(pace.allowance(kPaced), 2s);
+  pace.count(500, 0s);  // 600 bytes: good for 6 s in all
+  EXPECT_EQ(pace.allowance(kPaced), 3s);
+  pace.count(0, 3s);
+  EXPECT_EQ(pace.allowance(kPaced), 0s);
+  pace.begin();
+  EXPECT_EQ(pace.allowance(kPaced), 5s);
+}
+
+TEST(Transport, PaceOfZeroIsNoLimit) {
+  Pace pace;
+  pace.count(0, 1h);
+  EXPECT_EQ(pace.allowance({}), Duration::max());
+}
+
+TEST(Transport, PeerBelowThePaceTimesOutThoughBytesMove) {
+  ScriptedConn conn;
+  conn.steps.assign(100, {1, kTimedOut});
+  const PeerLimits limits{.write_timeout = 30s, .min_rate = 1'000'000, .min_rate_after = 0s};
+  Transport transport(conn, limits);
+  auto parts = parts_of({"abc"});
+  const net::WriteResult r = transport.write(parts);
+  EXPECT_EQ(r.error, kTimedOut);
+  EXPECT_LT(r.written, 3U);
 }
 
 TEST(Transport, DeadlineIsThatFarAhead) {

@@ -53,6 +53,7 @@ class Semaphore {
   // Gives back, when it goes out of scope, units that were taken.
   class Hold {
    public:
+    Hold() noexcept = default;  // of nothing
     explicit Hold(Semaphore& s, std::int64_t n = 1) noexcept : semaphore_(&s), n_(n) {}
     Hold(Hold&& o) noexcept : semaphore_(std::exchange(o.semaphore_, nullptr)), n_(o.n_) {}
     Hold& operator=(Hold o) noexcept {
@@ -65,8 +66,8 @@ class Semaphore {
     }
 
    private:
-    Semaphore* semaphore_;
-    std::int64_t n_;
+    Semaphore* semaphore_ = nullptr;
+    std::int64_t n_ = 0;
   };
 
  private:

@@ -20,6 +20,10 @@
 #include <treadle/net/addr.h>
 #include <treadle/result.h>
 
+namespace treadle::net {
+class TlsConn;
+}
+
 namespace treadle::http {
 
 namespace detail {
@@ -97,13 +101,21 @@ class Request {
   Body& body() const noexcept;
   std::optional<std::uint64_t> content_length() const noexcept;  // that of the body
 
+  // The client, as far as it is known: what a PROXY header or a trusted proxy's X-Forwarded-For
+  // says, else the connection's other end.
   net::SocketAddress remote_address() const;
-  // Done when the handler's deadline has passed, the client is seen to have gone, or the server is
-  // shut down hard. It is the handler goroutine's current Context, too: sleep and I/O end with it
-  // unasked. Never parks.
-  // A client that goes is seen only when the handler writes or calls context(): nothing watches for
-  // it meanwhile. A handler that waits for something else is not woken then; it waits until that
-  // comes, or until ServerOptions::handler_timeout.
+  // The connection's other end, or what its PROXY header says; never what a field of the head says.
+  net::SocketAddress peer_address() const;
+  // Whether the client spoke TLS, with us or with a trusted proxy.
+  bool secure() const noexcept;
+  // The connection's TLS: versions, names, certificates. Null without.
+  const net::TlsConn* tls() const noexcept;
+  // Done when the handler's deadline has passed (timed_out), when the client's side closes, or when
+  // the server is shut down hard (canceled); also while the handler computes, or waits for
+  // something else. The response is still sent then: a client that has only closed its sending side
+  // looks the same. It is the handler goroutine's current Context, too: sleep and I/O end with it
+  // unasked; the request's body and the Response do not, they obey the connection's deadlines only.
+  // Each of several pipelined requests has its own. Never parks.
   Context context() const;
 
   // For the server and the router.

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,14 +21,21 @@
 #include <treadle/result.h>
 
 namespace treadle::net {
+class Conn;
 class File;
-}
+}  // namespace treadle::net
 
 namespace treadle::http {
 
 namespace detail {
 class ResponseWriter;
 }
+
+// A connection that is the handler's own from now on.
+struct Hijacked {
+  std::shared_ptr<net::Conn> conn;  // obeys its deadlines only, of which it has none; see net::Conn
+  std::string buffered;             // what has been read from it already: comes first
+};
 
 // The answer to one request; belongs to the goroutine that runs the handler, until it returns.
 //
@@ -76,6 +85,29 @@ class Response {
 
   // Sends what there is, the head included, without waiting for more. May park.
   Result<void> flush();
+
+  // Lifts the handler's deadline: for responses that last as long as their client likes. Files that
+  // go by sendfile, server-sent events and hijacked connections do so themselves. May park, see
+  // DeadlineScope.
+  Response& streaming();
+
+  // Sends an interim response 103 with these fields (RFC 8297), Link as a rule, while the handler
+  // goes on. Does nothing for HTTP/1.0 clients, which know no interim responses. Panics on an
+  // invalid name or value. May park. Errors: as write(); head_sent.
+  Result<void> early_hints(std::span<const HeaderField> fields);
+  Result<void> early_hints(std::initializer_list<HeaderField> fields) {
+    return early_hints(std::span(fields.begin(), fields.size()));
+  }
+
+  // Takes the connection over from the server, which forgets it: it neither answers nor closes it,
+  // and shutdown() does not wait for it. Nothing must have been written, and the request's body is
+  // to be read before. The Response and the body fail with `aborted` afterwards. Never parks.
+  // Errors: head_sent; timed_out where the handler's deadline has passed.
+  [[nodiscard]] Result<Hijacked> hijack();
+  // The same after sending `101 Switching Protocols` with `Upgrade: protocol` and the fields set so
+  // far (RFC 9110 7.8). It is for the handler to look at what the client asked for. May park.
+  // Errors: also those of write(); `invalid` for HTTP/1.0.
+  [[nodiscard]] Result<Hijacked> upgrade(std::string_view protocol);
 
   // Answers with a redirection to `location` (RFC 9110 15.4), or with an error and a line of plain
   // text (the status's own name when empty), in place of what was set and written before. Panic on

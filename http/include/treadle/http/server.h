@@ -23,6 +23,7 @@
 #include <treadle/http/response.h>
 #include <treadle/http/router.h>
 #include <treadle/net/addr.h>
+#include <treadle/net/listen_socket.h>
 #include <treadle/net/tls.h>
 #include <treadle/result.h>
 #include <treadle/timer.h>
@@ -145,6 +146,7 @@ struct ServerStats {
   std::uint64_t requests = 0;     // handed to the handler
   std::uint64_t refused = 0;      // answered by the server itself: malformed, too large, late
   std::uint64_t cut = 0;          // responses that could not be completed
+  std::uint64_t shed = 0;         // idle connections closed for want of room
   std::uint64_t access_log_dropped = 0;
 };
 
@@ -169,7 +171,11 @@ class Server {
   // Binds and listens; from here on clients can connect. Errors: those of net::listen_tcp(), and
   // of opening the access log. Never parks; any thread.
   [[nodiscard]] Result<void> listen();
-  // Where it listens, with the real port when 0 was asked for. After listen().
+  // The same with sockets that listen already, made before the runtime was there or handed over by
+  // another process: one for ServerOptions::address, unless that is empty, then one for each of the
+  // endpoints. Panics when there are not as many. Errors: of opening the access log.
+  [[nodiscard]] Result<void> listen_on(std::vector<net::ListenSocket> sockets);
+  // Where the first of them listens, with the real port when 0 was asked for. After listen().
   net::SocketAddress address() const;
 
   // Accepts connections and serves them until shutdown() or close(); calls listen() when that has
@@ -187,6 +193,13 @@ class Server {
 
   // Closes the listener and cuts every connection. Idempotent; never parks; any thread.
   void close() noexcept;
+
+  // Takes over what may change while it serves: for connections accepted from now on all options
+  // but address, endpoints, proxy_protocol, procs, max_connections, access_log, user and group.
+  // Errors: `invalid`, nothing changed, the log says why. Never parks; any thread.
+  Result<void> reload(const ServerOptions& options);
+  // What /readyz says until shutdown() begins. Never parks; any thread.
+  void set_ready(bool ready) noexcept;
 
   // Never parks; any thread.
   ServerStats stats() const noexcept;

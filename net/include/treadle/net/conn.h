@@ -10,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include <treadle/context.h>
 #include <treadle/net/addr.h>
 #include <treadle/result.h>
 #include <treadle/timer.h>
@@ -77,6 +78,11 @@ class Conn {
   // Wakes whoever reads or writes with `closed` and releases the descriptor. Idempotent. Never
   // parks.
   virtual void close() noexcept = 0;
+
+  // Cancels `ctx`, made by with_cancel() and the like, once the peer is seen to close or reset the
+  // connection, though nobody reads: at once when it has. A half-close looks the same. It takes the
+  // place of one given before. Never parks. A connection that cannot tell does nothing.
+  virtual void watch_peer(const Context& ctx);
 
   // True when the peer was seen to close or reset the connection, without reading. A half-close
   // looks the same. Never parks.

@@ -38,6 +38,7 @@ class TcpConn final : public Conn {
   void ignore_context() override;
   [[nodiscard]] Result<void> shutdown_write() override;
   void close() noexcept override;
+  void watch_peer(const Context& ctx) override;
   bool peer_closed() const noexcept override;
   SocketAddress local_address() const override;
   SocketAddress remote_address() const override;

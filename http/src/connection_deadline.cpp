@@ -1,0 +1,82 @@
+// What happens to a response whose handler takes too long, or which the handler takes over.
+#include <fmt/format.h>
+
+#include <treadle/detail/kept_deadline.h>
+#include <treadle/http/status.h>
+#include <treadle/log.h>
+
+#include "connection.h"
+#include "date_cache.h"
+
+namespace treadle::http::detail {
+
+void Connection::set_handler_deadline(Deadline d) {
+  treadle::detail::move_kept_deadline(x_->request.context, d);
+  if (d.is_never())
+    deadline_->clear();
+  else
+    deadline_->set(d, ResponseClaim::number(claim_.look()));
+}
+
+// On the deadline timer's goroutine, under its lock. The claim says whether the request is still
+// the one that the deadline was for, and who answers it.
+void Connection::deadline_passed(LazyTimer::Tag number) {
+  for (;;) {
+    const ResponseClaim::Ticket seen = claim_.look();
+    if (ResponseClaim::number(seen) != number) return;
+    switch (ResponseClaim::state_of(seen)) {
+      case ResponseClaim::State::idle: return;
+      case ResponseClaim::State::timed_out:  // the client has had its time to read the answer
+      case ResponseClaim::State::cut: conn_->close(); return;
+      case ResponseClaim::State::open:
+        if (claim_.try_time_out(seen)) return answer_late(number);
+        break;
+      case ResponseClaim::State::interim:
+      case ResponseClaim::State::committed:
+        if (!claim_.try_cut(seen)) break;
+        log::warn("http: {}: handler's deadline passed in the middle of its response: cut",
+                  describe());
+        conn_->close();
+        treadle::detail::expire_context(x_->request.context);
+        return;
+    }
+  }
+}
+
+// Nobody else writes now: the handler's own writes fail from here on. The request stays while we
+// hold the timer's lock.
+void Connection::answer_late(LazyTimer::Tag number) {
+  log::warn("http: {}: no response within the handler's deadline: answered with 503", describe());
+  treadle::detail::expire_context(x_->request.context);
+  const std::string_view body = "Service Unavailable\n";
+  std::string text = "HTTP/1.1 503 Service Unavailable\r\n";
+  append_date_field(text);
+  text.append(fmt::format("Content-Length: {}\r\n", body.size()));
+  text.append(
+      "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+      "X-Content-Type-Options: nosniff\r\n\r\n");
+  if (x_->request.head.method != "HEAD") text.append(body);
+  conn_->set_write_deadline(deadline_after(options().write_timeout));
+  if (!conn_->write_all(text) || !conn_->shutdown_write()) {
+    conn_->close();
+    return;
+  }
+  // A handler that waits for its request's body waits no more.
+  conn_->set_read_deadline(Deadline::after(Duration::zero()));
+  // It may run on for ever; the connection does not. Where it returns before, the connection's
+  // goroutine reads on meanwhile, so that the answer is not lost to a reset.
+  deadline_->again(Deadline::after(kLingerTime), number);
+}
+
+Hijacked Connection::hijack() {
+  hijacked_.store(true);
+  set_handler_deadline(Deadline::never());
+  InputBuffer& in = x_->in;
+  Hijacked mine{conn_, std::string(in.unread())};
+  in.consume(in.unread().size());
+  x_->body.give_up();
+  conn_->set_deadline(Deadline::never());
+  return mine;
+}
+
+}  // namespace treadle::http::detail

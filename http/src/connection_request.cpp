@@ -1,0 +1,229 @@
+// One request: from its head to what becomes of the connection after the response.
+#include <fmt/format.h>
+
+#include <treadle/detail/kept_deadline.h>
+#include <treadle/http/error.h>
+#include <treadle/http/status.h>
+#include <treadle/log.h>
+
+#include <exception>
+
+#include "connection.h"
+
+namespace treadle::http::detail {
+namespace {
+
+// What to answer where the body failed and the handler said nothing; 0: nothing special.
+int status_for_body_error(std::error_code e) noexcept {
+  if (!e) return 0;
+  if (e == Errc::body_too_large) return status::kContentTooLarge;
+  if (e == treadle::Errc::timed_out) return status::kRequestTimeout;
+  return status::kBadRequest;  // malformed, or ended early; a client that is gone hears nothing
+}
+
+}  // namespace
+
+// Prepares everything that a response needs; the head is whole, or cleared.
+void Connection::begin_request() {
+  RequestState& request = x_->request;
+  if (server_->access_log) started_ = Clock::now();
+  request.host = this;
+  request.peer = request.client = &peer_;
+  request.body = &x_->body;
+  doing_.set(request.head.method, request.head.target);
+  transport_.begin_message();
+  claim_.begin();
+  x_->body.begin(request.head, transport_, settings_->parser_limits, options().limits.body, claim_);
+  x_->writer.begin(transport_, request, x_->body, claim_, server_->keep_alive);
+  const std::uint64_t most = options().max_requests_per_connection;
+  if (most != 0 && requests_.load(std::memory_order_relaxed) + 1 >= most) x_->writer.close_after();
+}
+
+Next Connection::serve_request() {
+  head_read_ = head_deadline_set_ = false;
+  x_->in.pin();
+  begin_request();
+
+  const std::uint64_t limit = options().limits.body;
+  if (limit != 0 && x_->request.head.content_length > limit)
+    return refuse(status::kContentTooLarge, "request body too large");
+  switch (answer_target()) {
+    case Target::bad: return refuse(status::kBadRequest, "malformed path");
+    case Target::unclean: return refuse(status::kBadRequest, "path with empty or dot segments");
+    case Target::answered: break;
+    case Target::for_handler:
+      count(requests_);
+      run_handler();
+      break;
+  }
+  return after_response(x_->writer.finish());
+}
+
+// Splits the path, and answers the requests that no handler shall see: those for the server as a
+// whole, and paths that are not in the form that routes are written in.
+Connection::Target Connection::answer_target() {
+  const RequestHead& head = x_->request.head;
+  Response response(x_->writer);
+  if (head.path == "*") {
+    response.status(status::kNoContent);
+    return Target::answered;
+  }
+  if (options().health && answer_health(head.path)) return Target::answered;
+  switch (x_->request.path.assign(head.path)) {
+    case DecodedPath::Status::clean: return Target::for_handler;
+    case DecodedPath::Status::bad: return Target::bad;
+    case DecodedPath::Status::unclean: break;
+  }
+  if (head.method != "GET" && head.method != "HEAD") return Target::unclean;
+  std::string location = clean_path(head.path);
+  if (!head.query.empty()) location.append("?").append(head.query);
+  response.redirect(location, status::kMovedPermanently);
+  return Target::answered;
+}
+
+bool Connection::answer_health(std::string_view path) {
+  constexpr std::size_t kLongest = 8;
+  if (path.size() > kLongest || (path != "/healthz" && path != "/readyz")) return false;
+  const std::string_view method = x_->request.head.method;
+  if (method != "GET" && method != "HEAD") return false;
+  Response response(x_->writer);
+  response.header("Cache-Control", "no-store");
+  if (path == "/healthz" || server_->is_ready()) {
+    response.print("ok\n");
+  } else {
+    response.status(status::kServiceUnavailable).print("shutting down\n");
+  }
+  return true;
+}
+
+void Connection::run_handler() {
+  RequestState& request = x_->request;
+  const Deadline deadline = deadline_after(options().handler_timeout);
+  request.context = treadle::detail::with_kept_deadline(context_.context, deadline).context;
+  if (!deadline.is_never()) deadline_->set(deadline, ResponseClaim::number(claim_.look()));
+  // Answered outside of the catch clauses: writing parks, and what is in flight should not.
+  std::string failure;
+  {
+    ContextScope scope(request.context);
+    Response response(x_->writer);
+    const Request shown(request);
+    try {
+      server_->handler(response, shown);
+    } catch (const std::exception& e) {
+      failure = e.what();
+      if (failure.empty()) failure = "exception";
+    } catch (...) {
+      failure = "exception of unknown type";
+    }
+  }
+  deadline_->clear();
+  if (hijacked_.load(std::memory_order_relaxed) || claim_.lost()) {
+    if (!failure.empty()) log::error("http: {}: handler failed: {}", describe(), failure);
+    return;
+  }
+  if (failure.empty())
+    answer_for_handler();
+  else
+    answer_failure(failure);
+}
+
+void Connection::answer_failure(std::string_view why) {
+  log::error("http: {}: handler failed: {}", describe(), why);
+  if (x_->writer.committed())
+    x_->writer.abandon(Errc::aborted);
+  else
+    Response(x_->writer).send_error(status::kInternalServerError);
+}
+
+// What the handler left for the server to say.
+void Connection::answer_for_handler() {
+  ResponseWriter& writer = x_->writer;
+  // A broken upload must not get what the handler made of its first part as if it were all.
+  const std::error_code broken =
+      writer.answers_broken_body() ? std::error_code() : x_->body.error();
+  if (writer.committed()) {
+    if (broken && !writer.length_satisfied()) writer.abandon(broken);
+    return;
+  }
+  int code = status_for_body_error(broken);
+  if (code != 0) {
+    count(refused_);
+  } else if (writer.untouched()) {
+    if (x_->request.context.done()) code = status::kServiceUnavailable;
+  } else if (writer.error() && writer.error() != Errc::content_length) {
+    log::error("http: {}: response failed: {}", describe(), writer.error().message());
+    code = status::kInternalServerError;
+  }
+  if (code != 0) Response(writer).send_error(code);
+}
+
+Next Connection::after_response(ResponseWriter::End how) {
+  Exchange& x = *x_;
+  const ResponseClaim::State claim = claim_.end();
+  if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
+  const bool wants_more = x.request.head.keep_alive || !x.body.complete();
+  if (x.request.context.state() != nullptr) CancelFunc{x.request.context}();
+  if (hijacked_.load(std::memory_order_relaxed)) {
+    record(status::kSwitchingProtocols, 0);
+    return Next::close;
+  }
+  if (x.writer.error()) log_failure();
+  record(x.writer.status(), x.writer.body_bytes());
+  switch (how) {
+    case ResponseWriter::End::keep: break;
+    case ResponseWriter::End::close: return wants_more ? linger() : Next::close;
+    case ResponseWriter::End::cut: count(cut_); return Next::close;
+  }
+  if (!x.body.drain()) return linger();
+  x.in.unpin();
+  x.body.end();
+  x.request.clear();
+  return x.in.empty() ? go_idle() : Next::again;
+}
+
+// The deadline's goroutine has answered, or cut the connection.
+Next Connection::after_late(ResponseClaim::State how) {
+  deadline_->wait_for_call();
+  if (how == ResponseClaim::State::cut) {
+    count(cut_);
+    record(x_->writer.status(), x_->writer.body_bytes());
+    return Next::close;
+  }
+  record(status::kServiceUnavailable, 0);
+  return linger();
+}
+
+// A client that leaves in the middle is daily business, and any client can do so as often as it
+// likes; only what is the handler's own fault is an error.
+void Connection::log_failure() const {
+  const std::error_code error = x_->writer.error();
+  const bool handlers_fault =
+      error == Errc::content_length && !x_->body.error() && !conn_->peer_closed();
+  if (handlers_fault)
+    log::error("http: {}: body differs from its Content-Length", describe());
+  else
+    log::debug("http: {}: response not completed: {}", describe(), error.message());
+}
+
+void Connection::record(int status, std::uint64_t bytes) {
+  if (!server_->access_log) return;
+  const RequestHead& head = x_->request.head;
+  const HeaderView headers(head.headers);
+  server_->access_log->record({.peer = peer_,
+                               .method = head.method,
+                               .target = head.target,
+                               .minor_version = head.minor_version,
+                               .status = status,
+                               .bytes = bytes,
+                               .referer = headers.get("Referer"),
+                               .user_agent = headers.get("User-Agent"),
+                               .took = Clock::now() - started_});
+}
+
+std::string Connection::describe() const {
+  const RequestHead& head = x_->request.head;
+  return fmt::format("{} {} {}", peer_.to_string(), head.method.empty() ? "-" : head.method,
+                     head.target.empty() ? "-" : head.target.substr(0, kLoggedTarget));
+}
+
+}  // namespace treadle::http::detail

@@ -1,0 +1,165 @@
+#include "server_state.h"
+
+#include <treadle/go.h>
+#include <treadle/log.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "connection.h"
+
+namespace treadle::http::detail {
+namespace {
+
+// How many idle connections one walk finds, and how many stragglers a shutdown names.
+constexpr std::size_t kCandidates = 64;
+constexpr std::size_t kNamed = 20;
+
+// The goroutine of a connection. Nothing that a client does may end the process, so what the server
+// itself throws, out of memory as a rule, ends this connection only.
+void run_connection(Connection& c) noexcept {
+  try {
+    for (Next next = c.begin(); next != Next::close; next = c.step())
+      if (next == Next::wait && !c.wait()) break;
+  } catch (const std::exception& e) {
+    log::error("http: a connection ended: {}", e.what());
+  }
+  c.end();
+}
+
+}  // namespace
+
+ServerState::ServerState(ServerOptions o, Handler h)
+    : handler(std::move(h)),
+      accept_context(with_cancel(background())),
+      connections_context(with_cancel(background())),
+      settings(make_settings(std::move(o))) {
+  if (!handler) throw Panic("http: Server: the handler is empty");
+}
+
+ServerState::~ServerState() = default;
+
+std::shared_ptr<const Settings> ServerState::current_settings() {
+  const std::lock_guard guard(lock);
+  return settings;
+}
+
+bool ServerState::start(const std::shared_ptr<ServerState>& self, Arrival arrival) {
+  Semaphore::Hold slot = std::move(arrival.slot);
+  auto c = std::make_shared<Connection>(self, self->current_settings(), std::move(arrival));
+  self->add(*c);
+  // close() goes through the list after setting the flag, so one of the two sees the connection.
+  if (self->closed.load()) c->cut();
+  try {
+    if (try_go([self, c, slot = std::move(slot)]() mutable {
+          run_connection(*c);
+          self->remove(*c);
+          c.reset();
+          slot = {};
+          self->connections_alive.done();
+        }))
+      return true;
+  } catch (const std::bad_alloc&) {  // the same as no stack
+  }
+  c->cut();
+  self->remove(*c);
+  self->connections_alive.done();
+  return false;
+}
+
+void ServerState::add(Connection& c) {
+  connections_alive.add(1);
+  const std::lock_guard guard(lock);
+  ++accepted;
+  ++open;
+  c.list_next = connections;
+  if (connections != nullptr) connections->list_previous = &c;
+  connections = &c;
+}
+
+void ServerState::remove(Connection& c) {
+  const std::lock_guard guard(lock);
+  --open;
+  of_closed.requests += c.requests();
+  of_closed.refused += c.refused();
+  of_closed.cut += c.responses_cut();
+  (c.list_previous != nullptr ? c.list_previous->list_next : connections) = c.list_next;
+  if (c.list_next != nullptr) c.list_next->list_previous = c.list_previous;
+}
+
+std::vector<std::shared_ptr<Connection>> ServerState::current() {
+  std::vector<std::shared_ptr<Connection>> all;
+  const std::lock_guard guard(lock);
+  all.reserve(open);
+  for (Connection* c = connections; c != nullptr; c = c->list_next)
+    all.push_back(c->shared_from_this());
+  return all;
+}
+
+void ServerState::hurry_idle() {
+  for (const auto& c : current()) c->hurry();
+}
+
+void ServerState::find_candidates() {
+  std::vector<std::pair<TimePoint, Connection*>> idle;
+  for (Connection* c = connections; c != nullptr; c = c->list_next)
+    if (c->idle()) idle.emplace_back(c->idle_since(), c);
+  const std::size_t n = std::min(idle.size(), kCandidates);
+  const auto last = idle.begin() + static_cast<std::ptrdiff_t>(n);
+  std::partial_sort(idle.begin(), last, idle.end());
+  for (auto i = last; i != idle.begin();) {
+    --i;
+    candidates_.push_back({i->second->weak_from_this(), i->first});
+  }
+}
+
+std::shared_ptr<Connection> ServerState::next_candidate() {
+  const std::lock_guard guard(lock);
+  for (int walks = 0; walks < 2; ++walks) {
+    while (!candidates_.empty()) {
+      const Candidate next = std::move(candidates_.back());
+      candidates_.pop_back();
+      auto c = next.connection.lock();
+      if (c && c->idle() && c->idle_since() == next.since) return c;
+    }
+    find_candidates();
+  }
+  return nullptr;
+}
+
+bool ServerState::shed_idle() {
+  while (const auto c = next_candidate()) {
+    if (!c->shed()) continue;
+    const std::lock_guard guard(lock);
+    ++shed;
+    return true;
+  }
+  return false;
+}
+
+std::size_t ServerState::cut_all() noexcept {
+  std::size_t busy = 0;
+  for (const auto& c : current()) {
+    if (c->busy() && ++busy <= kNamed) log::warn("http: shutdown: cut {}", c->straggler());
+    c->cut();
+  }
+  return busy;
+}
+
+ServerStats ServerState::stats() noexcept {
+  const std::lock_guard guard(lock);
+  ServerStats s = of_closed;
+  s.accepted = accepted;
+  s.connections = open;
+  s.shed = shed;
+  for (const Connection* c = connections; c != nullptr; c = c->list_next) {
+    s.requests += c->requests();
+    s.refused += c->refused();
+    s.cut += c->responses_cut();
+  }
+  if (access_log) s.access_log_dropped = access_log->dropped();
+  return s;
+}
+
+}  // namespace treadle::http::detail

@@ -1,0 +1,42 @@
+#include "settings.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace treadle::http::detail {
+namespace {
+
+void require(bool fine, const char* what) {
+  if (!fine) throw Panic(fmt::format("http: ServerOptions: {}", what));
+}
+
+void check(const ServerOptions& o) {
+  for (const Duration d :
+       {o.header_timeout, o.tls_handshake_timeout, o.proxy_timeout, o.idle_timeout, o.read_timeout,
+        o.write_timeout, o.min_rate_after, o.handler_timeout, o.tcp_keepalive, o.shutdown_timeout,
+        o.drain_delay, o.drain_idle})
+    require(d >= Duration::zero(), "a timeout is negative");
+  require(o.limits.request_line > 0 && o.limits.head > 0 && o.limits.headers > 0,
+          "a limit of the request's head is zero");
+  require(o.limits.request_line <= o.limits.head, "limits.request_line exceeds limits.head");
+  require(o.limits.head <= 1024 * 1024, "limits.head exceeds 1 MiB");
+}
+
+}  // namespace
+
+std::shared_ptr<const Settings> make_settings(ServerOptions options) {
+  check(options);
+  auto s = std::make_shared<Settings>();
+  s->parser_limits.request_line = options.limits.request_line;
+  s->parser_limits.head = options.limits.head;
+  s->parser_limits.headers = options.limits.headers;
+  s->peer_limits = {.read_timeout = options.read_timeout,
+                    .write_timeout = options.write_timeout,
+                    .min_rate = options.min_rate,
+                    .min_rate_after = options.min_rate_after};
+  s->options = std::move(options);
+  return s;
+}
+
+}  // namespace treadle::http::detail
