@@ -21,6 +21,9 @@ WriteResult Conn::write_all(std::string_view text) {
 
 void Conn::watch_peer(const Context&) {}
 
+// A Conn that cannot tell takes nothing at once.
+std::size_t Conn::write_now(std::span<const std::byte> /*bytes*/) noexcept { return 0; }
+
 WriteResult Conn::send_file(const File& file, std::uint64_t offset, std::uint64_t count) {
   // On the heap: a piece large enough to be worth a system call would commit that much stack.
   constexpr std::size_t kPiece = 64 * 1024;

@@ -137,6 +137,15 @@ WriteResult TcpConn::write_all(std::span<const iovec> parts) {
   }
 }
 
+// Without a prepare: "ready" is for those who are going to wait.
+std::size_t TcpConn::write_now(std::span<const std::byte> bytes) noexcept {
+  const Pollable::Use use(pd_);
+  if (!use.ok() || bytes.empty()) return 0;
+  const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  const ssize_t n = sys::send(pd_.fd(), std::span(&part, 1), 0);
+  return n > 0 ? static_cast<std::size_t>(n) : 0;
+}
+
 WriteResult TcpConn::send_file(const File& file, std::uint64_t offset, std::uint64_t count) {
   const Pollable::Use use(pd_);
   if (!use.ok()) return stopped(0, Errc::closed);

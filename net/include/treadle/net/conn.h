@@ -50,6 +50,10 @@ class Conn {
   WriteResult write_all(std::span<const std::byte> bytes);
   WriteResult write_all(std::string_view text);
 
+  // Writes what the connection takes at once and says how much that was; 0 also for whatever goes
+  // wrong, which the next write_all() will report. Counts as a writer. Never parks.
+  virtual std::size_t write_now(std::span<const std::byte> bytes) noexcept;
+
   // Sends `count` bytes of `file` from `offset` on, by sendfile where this end allows. Fewer are
   // sent, without an error, only when the file ends before. Disk waits never hold a P.
   // Parks the calling G. One writer at a time.

@@ -31,6 +31,7 @@ class TcpConn final : public Conn {
   using Conn::write_all;
   [[nodiscard]] Result<std::size_t> read(std::span<std::byte> into) override;
   WriteResult write_all(std::span<const iovec> parts) override;
+  std::size_t write_now(std::span<const std::byte> bytes) noexcept override;
   WriteResult send_file(const File& file, std::uint64_t offset, std::uint64_t count) override;
   [[nodiscard]] Result<void> wait_readable() override;
   void set_read_deadline(Deadline d) override;

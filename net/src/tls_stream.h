@@ -1,0 +1,105 @@
+// One end of a TLS connection without the connection: bytes in, bytes out, no waiting.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "tls_config.h"
+#include "tls_openssl.h"
+
+namespace treadle::net::tls {
+
+// An SSL object whose BIO is a pair of buffers here. What the peer sent is put in by input_room()
+// and add_input(); what is for the peer comes out by take_output(). No call parks or does I/O, so
+// OpenSSL is never left by a park. One caller at a time; TlsConn has the lock.
+class TlsStream {
+ public:
+  enum class Outcome : std::uint8_t {
+    done,
+    want_input,  // cannot go on before the peer has sent more
+    ended,       // the peer sent close_notify
+    failed,      // for good; see error()
+  };
+
+  explicit TlsStream(std::shared_ptr<const ServerConfig> config);
+  // `host` is for SNI and the check of the certificate: a name, or an IP address.
+  TlsStream(std::shared_ptr<const ClientConfig> config, const std::string& host);
+  TlsStream(const TlsStream&) = delete;
+  TlsStream& operator=(const TlsStream&) = delete;
+  ~TlsStream();
+
+  static TlsStream& of(const SSL* ssl) noexcept {
+    return *static_cast<TlsStream*>(SSL_get_app_data(ssl));
+  }
+
+  Outcome handshake();
+  struct Read {
+    Outcome outcome;
+    std::size_t size = 0;
+  };
+  Read read(std::span<std::byte> into);
+  // All of it, or it fails; at most 16 KiB make one record.
+  Outcome write(std::span<const std::byte> bytes);
+  // Puts close_notify out, once.
+  Outcome end();
+  // Ends it for a reason that OpenSSL does not know of.
+  void fail(std::error_code error, std::string text);
+
+  // Why the outcome was `failed`, or no error; and in OpenSSL's words.
+  std::error_code error() const noexcept { return error_; }
+  const std::string& error_text() const noexcept { return error_text_; }
+  bool peer_ended() const noexcept { return peer_ended_; }
+
+  // Where to put what comes from the peer, some 17 KB; empty when there is no memory. Only for
+  // whoever reads: valid, whatever else is called, until add_input().
+  std::span<std::byte> input_room() noexcept;
+  void add_input(std::size_t size) noexcept;
+  // The input that OpenSSL has not taken yet.
+  std::span<const std::byte> input() const noexcept {
+    return {input_.get() + input_begin_, input_end_ - input_begin_};
+  }
+  // True while read() can say something without more input; for whoever reads.
+  bool readable() const noexcept;
+  // Frees what an idle connection does not need.
+  void release_input() noexcept;
+
+  std::size_t output_size() const noexcept { return output_.size(); }
+  void expect_output(std::size_t size);
+  std::vector<std::byte> take_output() noexcept { return std::exchange(output_, {}); }
+
+  const SSL* ssl() const noexcept { return ssl_.get(); }
+  const std::shared_ptr<const ServerConfig>& server_config() const noexcept { return server_; }
+  void set_server_name(std::string name) noexcept { server_name_ = std::move(name); }
+  const std::string& server_name() const noexcept { return server_name_; }
+
+ private:
+  friend struct StreamBio;
+
+  void attach(SSL_CTX* context);
+  Outcome outcome_of(int result);
+  void note_failure(const OpensslError& e);
+
+  // Before ssl_, which refers to what they hold.
+  std::shared_ptr<const ServerConfig> server_;
+  std::shared_ptr<const ClientConfig> client_;
+  SslPtr ssl_;
+
+  std::unique_ptr<std::byte[]> input_;
+  std::uint32_t input_begin_ = 0;  // what OpenSSL has not taken yet
+  std::uint32_t input_end_ = 0;
+  std::vector<std::byte> output_;
+
+  std::error_code error_;
+  std::string error_text_;
+  std::string server_name_;
+  bool peer_ended_ = false;
+};
+
+}  // namespace treadle::net::tls
