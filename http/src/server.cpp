@@ -218,7 +218,8 @@ Result<void> Server::listen() {
   detail::ServerState& s = *state_;
   if (s.listener) throw Panic("http: Server::listen called twice");
   if (!s.options.access_log.empty()) {
-    auto access_log = detail::AccessLog::open(s.options.access_log);
+    auto access_log = detail::AccessLog::open(
+        {.path = s.options.access_log, .format = s.options.access_log_format});
     if (!access_log) return fail(access_log.error());
     s.access_log = std::move(*access_log);
   }
