@@ -78,7 +78,8 @@ struct AccessLog::State {
   std::uint64_t done = 0;           // of these, finished with
   bool hurry = false;               // the writer should not wait for more
   std::optional<TimePoint> ending;  // no more lines come; when to give up
-  bool ended = false;               // the writer touches nothing any more
+  std::optional<std::uint64_t> stuck_at;  // `done`, when a flush() gave up
+  bool ended = false;                     // the writer touches nothing any more
 
   // The writer thread's own.
   LineFile file;
@@ -173,15 +174,19 @@ bool AccessLog::State::flush() {
   if (done >= all) return true;
   hurry = true;
   wake.notify_one();
-  return settled.wait_for(guard, options.patience, [&] { return done >= all; });
+  if (settled.wait_for(guard, options.patience, [&] { return done >= all; })) return true;
+  stuck_at = done;
+  return false;
 }
 
 // False when the writer has not come to its end in time.
 bool AccessLog::State::end() {
   std::unique_lock guard(lock);
-  ending = Clock::now() + options.patience;
+  // Where a flush() has just waited in vain it would be so again.
+  const auto patience = stuck_at == done ? std::chrono::milliseconds(0) : options.patience;
+  ending = Clock::now() + patience;
   wake.notify_one();
-  if (settled.wait_for(guard, options.patience + 5 * kStall, [&] { return ended; })) return true;
+  if (settled.wait_for(guard, patience + 5 * kStall, [&] { return ended; })) return true;
   const std::uint64_t left = asked - done;
   guard.unlock();
   log::error("http: access log: {}: {} lines could not be written in time", options.path, left);
@@ -233,7 +238,8 @@ void AccessLog::State::write_batch() {
     const auto [bytes, error] = file.write(rest, kStall);
     rest.remove_prefix(bytes);
     if (!error) break;
-    if (error == std::errc::resource_unavailable_try_again) {
+    const bool full = error == std::errc::resource_unavailable_try_again;
+    if (full) {
       if (unreported() && gate.pass()) report();
       if (!give_up()) continue;
     }
@@ -242,7 +248,7 @@ void AccessLog::State::write_batch() {
       turn_to_following();
       continue;
     }
-    last_error = error;
+    if (!full) last_error = error;
     dropped.fetch_add(lines_in(rest), std::memory_order_relaxed);
     break;
   }
