@@ -2,36 +2,31 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string_view>
+#include <thread>
 #include <utility>
 
 #include <treadle/log.h>
 
-#include "date_cache.h"
+#include "line_file.h"
+#include "log_gate.h"
 
 namespace treadle::http::detail {
 namespace {
 
-// How long lines gather before they are written: few system calls, and a reader still sees them at
-// once.
-constexpr auto kGather = std::chrono::milliseconds(50);
+// How often a full pipe is left alone to see whether something else has come up.
+constexpr std::chrono::milliseconds kStall(100);
+// And how often drops are reported.
+constexpr std::chrono::seconds kReport(1);
 
-bool needs_escape(char c) noexcept {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte > 0x7e || c == '"' || c == '\\';
-}
-
-void append(fmt::memory_buffer& out, std::string_view text) {
-  out.append(text.data(), text.data() + text.size());
-}
-
-// The process's signals are for its other threads: one that lands here would find no runtime.
+// The process's signals are for its other threads: one that lands here would find no runtime. This
+// also keeps SIGPIPE and SIGXFSZ from ending the process.
 class SignalsBlocked {
  public:
   SignalsBlocked() noexcept {
@@ -47,140 +42,246 @@ class SignalsBlocked {
   sigset_t old_{};
 };
 
+std::uint64_t lines_in(std::string_view text) noexcept {
+  return static_cast<std::uint64_t>(std::ranges::count(text, '\n'));
+}
+
 }  // namespace
 
-struct AccessLog::Sink {
-  std::unique_ptr<spdlog::sinks::sink> out;
-
-  // Writes finished lines; false when the disk refused them.
-  bool write(std::string_view lines) noexcept {
-    try {
-      lines.remove_suffix(1);  // the formatter ends what it is given with a newline of its own
-      out->log(spdlog::details::log_msg("access", spdlog::level::info,
-                                        spdlog::string_view_t(lines.data(), lines.size())));
-      out->flush();
-      return true;
-    } catch (const std::exception& e) {
-      log::error("http: access log: {}", e.what());
-      return false;
-    }
+struct AccessLog::State {
+  State(AccessLogOptions o, LineFile f) : options(std::move(o)), file(std::move(f)) {
+    lines.reserve(options.buffer);
+    batch.reserve(options.buffer);
   }
+
+  void record(std::string_view line);
+  bool flush();
+  bool end();
+  // The writer thread's:
+  void run() noexcept;
+  void take(std::unique_lock<std::mutex>& guard);
+  void write_batch();
+  bool give_up();
+  void turn_to_following();
+  bool unreported() const noexcept;
+  void report();
+
+  const AccessLogOptions options;
+  std::atomic<std::uint64_t> dropped{0};  // a counter that nothing else hangs on
+
+  std::mutex lock;
+  std::condition_variable wake;     // the writer's: lines have come, or somebody wants something
+  std::condition_variable settled;  // flush()'s and end()'s: a batch is done with
+  std::string lines;                // under lock, as are the following
+  std::optional<LineFile> next;     // from reopen(), for what comes after `lines`
+  std::uint64_t asked = 0;          // lines queued and files reopened, ever
+  std::uint64_t done = 0;           // of these, finished with
+  bool hurry = false;               // the writer should not wait for more
+  std::optional<TimePoint> ending;  // no more lines come; when to give up
+  std::optional<std::uint64_t> stuck_at;  // `done`, when a flush() gave up
+  bool ended = false;                     // the writer touches nothing any more
+
+  // The writer thread's own.
+  LineFile file;
+  std::string batch;
+  std::optional<LineFile> following;  // to be written to after this batch
+  std::uint64_t reported = 0;         // of `dropped`
+  std::error_code last_error;         // since the last report
+  LogGate gate{kReport};
 };
 
-void append_escaped(fmt::memory_buffer& out, std::string_view text, std::size_t most) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  if (text.empty()) return append(out, "-");
-  for (const char c : text.substr(0, most)) {
-    if (!needs_escape(c)) {
-      out.push_back(c);
-      continue;
-    }
-    const auto byte = static_cast<unsigned char>(c);
-    append(out, "\\x");
-    out.push_back(kHex[byte >> 4]);
-    out.push_back(kHex[byte & 15]);
-  }
-}
-
-Result<std::unique_ptr<AccessLog>> AccessLog::open(const std::string& path) {
-  auto sink = std::make_unique<Sink>();
+Result<std::unique_ptr<AccessLog>> AccessLog::open(const AccessLogOptions& options) {
+  auto file = LineFile::open(options.path);
+  if (!file) return fail(file.error());
+  std::unique_ptr<AccessLog> log(new AccessLog(std::make_shared<State>(options, std::move(*file))));
   try {
-    if (path == "-")
-      sink->out = std::make_unique<spdlog::sinks::stdout_sink_st>();
-    else
-      sink->out = std::make_unique<spdlog::sinks::basic_file_sink_st>(path);
-  } catch (const spdlog::spdlog_ex&) {
-    const int error = errno;
-    return fail_errno(error != 0 ? error : EIO);
+    const SignalsBlocked blocked;
+    log->writer_ = std::thread([state = log->state_] { state->run(); });
+  } catch (const std::system_error& e) {
+    return fail(e.code());
   }
-  sink->out->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));
-  return std::unique_ptr<AccessLog>(new AccessLog(std::move(sink)));
+  return log;
 }
 
-AccessLog::AccessLog(std::unique_ptr<Sink> sink) : sink_(std::move(sink)) {
-  lines_.reserve(kBuffer);
-  SignalsBlocked blocked;
-  writer_ = std::thread([this] { run(); });
-}
+AccessLog::AccessLog(std::shared_ptr<State> state)
+    : format_(state->options.format), state_(std::move(state)) {}
 
 AccessLog::~AccessLog() {
-  {
-    std::lock_guard guard(lock_);
-    ending_ = true;
-  }
-  wake_.notify_one();
-  writer_.join();
+  if (!writer_.joinable()) return;
+  if (state_->end())
+    writer_.join();
+  else
+    writer_.detach();  // a write that does not return
 }
 
 void AccessLog::record(const AccessRecord& r) {
-  fmt::memory_buffer line;
-  append(line, r.peer.host());
-  append(line, " - - [");
-  const CachedText time = log_time();
-  append(line, {time.data(), kLogTimeSize});
-  append(line, "] \"");
-  if (r.method.empty()) {
-    append(line, "-");
-  } else {
-    append_escaped(line, r.method);
-    line.push_back(' ');
-    append_escaped(line, r.target);
-    append(line, r.minor_version == 0 ? " HTTP/1.0" : " HTTP/1.1");
+  try {
+    LogLine line;
+    if (format_ == AccessLogFormat::json)
+      append_json(line, r);
+    else
+      append_combined(line, r);
+    state_->record({line.data(), line.size()});
+  } catch (const std::bad_alloc&) {  // a very long line
+    state_->dropped.fetch_add(1, std::memory_order_relaxed);
   }
-  fmt::format_to(std::back_inserter(line), "\" {} {} \"", r.status, r.bytes);
-  append_escaped(line, r.referer);
-  append(line, "\" \"");
-  append_escaped(line, r.user_agent);
-  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(r.took).count();
-  fmt::format_to(std::back_inserter(line), "\" {}.{:06}\n", us / 1'000'000, us % 1'000'000);
+}
 
-  bool wake = false;
+Result<void> AccessLog::reopen() {
+  if (state_->options.path == "-") return {};
+  auto file = LineFile::open(state_->options.path);
+  if (!file) return fail(file.error());
   {
-    std::lock_guard guard(lock_);
-    const std::size_t before = lines_.size();
-    if (before + line.size() > kBuffer) {
-      dropped_.fetch_add(1, std::memory_order_relaxed);
+    std::lock_guard guard(state_->lock);
+    // Of two that come quickly the later counts; the earlier one is closed below, outside the lock.
+    if (state_->next)
+      std::swap(*state_->next, *file);
+    else
+      state_->next.emplace(std::move(*file));
+    ++state_->asked;
+  }
+  state_->wake.notify_one();
+  return {};
+}
+
+bool AccessLog::flush() { return state_->flush(); }
+
+std::uint64_t AccessLog::dropped() const noexcept {
+  return state_->dropped.load(std::memory_order_relaxed);
+}
+
+void AccessLog::State::record(std::string_view line) {
+  bool notify = false;
+  {
+    std::lock_guard guard(lock);
+    const std::size_t before = lines.size();
+    if (before + line.size() > options.buffer) {
+      dropped.fetch_add(1, std::memory_order_relaxed);
       return;
     }
-    lines_.append(line.data(), line.size());
+    lines.append(line);
+    ++asked;
     // The first line wakes the writer, and the one that makes the buffer half full hurries it.
-    wake = before == 0 || (before <= kBuffer / 2 && lines_.size() > kBuffer / 2);
+    const std::size_t half = options.buffer / 2;
+    notify = before == 0 || (before <= half && lines.size() > half);
   }
-  if (wake) wake_.notify_one();
+  if (notify) wake.notify_one();
 }
 
-void AccessLog::flush() {
-  std::unique_lock guard(lock_);
-  if (!lines_.empty()) {
-    hurry_ = true;
-    wake_.notify_one();
-  }
-  written_.wait(guard, [this] { return lines_.empty() && !writing_; });
+bool AccessLog::State::flush() {
+  std::unique_lock guard(lock);
+  const std::uint64_t all = asked;
+  if (done >= all) return true;
+  hurry = true;
+  wake.notify_one();
+  if (settled.wait_for(guard, options.patience, [&] { return done >= all; })) return true;
+  stuck_at = done;
+  return false;
 }
 
-void AccessLog::run() {
+// False when the writer has not come to its end in time.
+bool AccessLog::State::end() {
+  std::unique_lock guard(lock);
+  // Where a flush() has just waited in vain it would be so again.
+  const auto patience = stuck_at == done ? std::chrono::milliseconds(0) : options.patience;
+  ending = Clock::now() + patience;
+  wake.notify_one();
+  if (settled.wait_for(guard, patience + 5 * kStall, [&] { return ended; })) return true;
+  const std::uint64_t left = asked - done;
+  guard.unlock();
+  log::error("http: access log: {}: {} lines could not be written in time", options.path, left);
+  return false;
+}
+
+void AccessLog::State::run() noexcept {
   pthread_setname_np(pthread_self(), "access-log");
-  std::string batch;
-  batch.reserve(kBuffer);
-  std::unique_lock guard(lock_);
+  std::unique_lock guard(lock);
   for (;;) {
-    wake_.wait(guard, [this] { return ending_ || !lines_.empty(); });
-    wake_.wait_for(guard, kGather,
-                   [this] { return ending_ || hurry_ || lines_.size() > kBuffer / 2; });
-    batch.swap(lines_);
-    writing_ = true;
-    hurry_ = false;
-    const bool last = ending_;
+    take(guard);
+    const std::uint64_t mark = asked;
+    const bool last = ending.has_value();
     guard.unlock();
-    if (!batch.empty() && !sink_->write(batch))
-      dropped_.fetch_add(static_cast<std::uint64_t>(std::count(batch.begin(), batch.end(), '\n')),
-                         std::memory_order_relaxed);
-    batch.clear();
+    try {
+      write_batch();
+      if (unreported() && (last || gate.pass())) report();
+    } catch (const std::bad_alloc&) {
+      dropped.fetch_add(lines_in(batch), std::memory_order_relaxed);
+      batch.clear();
+    }
     guard.lock();
-    writing_ = false;
-    written_.notify_all();
-    if (last) return;
+    done = mark;
+    if (last) break;
+    settled.notify_all();
   }
+  ended = true;
+  settled.notify_all();
+}
+
+// Waits for something to do, and takes it over.
+void AccessLog::State::take(std::unique_lock<std::mutex>& guard) {
+  const auto wanted = [&] { return ending || done != asked; };
+  // A report that came too early is due later even if nothing more is logged.
+  if (unreported())
+    wake.wait_for(guard, kReport, wanted);
+  else
+    wake.wait(guard, wanted);
+  wake.wait_for(guard, options.gather,
+                [&] { return ending || next || hurry || lines.size() > options.buffer / 2; });
+  hurry = false;
+  batch.swap(lines);
+  following.swap(next);
+}
+
+void AccessLog::State::write_batch() {
+  std::string_view rest = batch;
+  while (!rest.empty()) {
+    const auto [bytes, error] = file.write(rest, kStall);
+    rest.remove_prefix(bytes);
+    if (!error) break;
+    const bool full = error == std::errc::resource_unavailable_try_again;
+    if (full) {
+      if (unreported() && gate.pass()) report();
+      if (!give_up()) continue;
+    }
+    // A file that stays full, or refuses, may have been replaced by one that does not.
+    if (following) {
+      turn_to_following();
+      continue;
+    }
+    if (!full) last_error = error;
+    dropped.fetch_add(lines_in(rest), std::memory_order_relaxed);
+    break;
+  }
+  batch.clear();
+  if (following) turn_to_following();
+}
+
+// Whether a pipe that stays full has been waited for long enough.
+bool AccessLog::State::give_up() {
+  std::lock_guard guard(lock);
+  if (!following) following.swap(next);
+  return following || (ending && Clock::now() >= *ending);
+}
+
+void AccessLog::State::turn_to_following() {
+  if (file.torn()) dropped.fetch_add(1, std::memory_order_relaxed);
+  file = std::move(*following);
+  following.reset();  // the old file, which is closed here
+}
+
+bool AccessLog::State::unreported() const noexcept {
+  return last_error || dropped.load(std::memory_order_relaxed) != reported;
+}
+
+void AccessLog::State::report() {
+  const std::uint64_t now = dropped.load(std::memory_order_relaxed);
+  if (last_error)
+    log::error("http: access log: {}: {}; {} lines dropped", options.path, last_error.message(),
+               now - reported);
+  else
+    log::warn("http: access log: {}: too slow; {} lines dropped", options.path, now - reported);
+  reported = now;
+  last_error.clear();
 }
 
 }  // namespace treadle::http::detail

@@ -130,7 +130,8 @@ Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
   if (sockets.empty() || sockets.size() != own + o.endpoints.size())
     throw Panic("http: Server::listen_on: not as many sockets as addresses");
   if (!o.access_log.empty()) {
-    auto access_log = detail::AccessLog::open(o.access_log);
+    auto access_log = detail::AccessLog::open(
+        {.path = o.access_log, .format = o.access_log_format});
     if (!access_log) return fail(access_log.error());
     s.access_log = std::move(*access_log);
   }

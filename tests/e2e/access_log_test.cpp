@@ -1,13 +1,21 @@
 // The access log: one line per answer, whatever clients put into it.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <nlohmann/json.hpp>
 
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "http_fixture.h"
+#include "support/temporary_tree.h"
 
 namespace treadle::test {
 namespace {
@@ -47,8 +55,14 @@ Parts parts_of(const std::string& line) {
   EXPECT_TRUE(parts[0].starts_with("127.0.0.1 - - [")) << line;
   EXPECT_TRUE(parts[0].ends_with(" +0000] ")) << line;
   EXPECT_EQ(parts[0].size(), std::string("127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] ").size());
-  // Seconds with six decimals.
-  EXPECT_EQ(parts[6].size() - parts[6].find('.'), 7U) << line;
+  // Both durations, request id, host, TLS, and the peer where it is not the client.
+  std::istringstream tail(parts[6]);
+  std::vector<std::string> words(std::istream_iterator<std::string>(tail), {});
+  EXPECT_EQ(words.size(), 6U) << line;
+  words.resize(6);
+  for (const std::size_t i : {0U, 1U})
+    EXPECT_EQ(words[i].size() - words[i].find('.'), 7U) << line;  // six decimals
+  EXPECT_EQ(words[5], "-") << line;
   parts.erase(parts.begin());
   parts.pop_back();
   return parts;
@@ -148,6 +162,91 @@ TEST(AccessLog, OnlyBodyThatWasSentCounts) {
   EXPECT_EQ(bytes_of(lines[1]), "11") << lines[1];
   EXPECT_GT(std::stoul(bytes_of(lines[2])), 0U) << lines[2];
   EXPECT_LT(std::stoul(bytes_of(lines[2])), kLarge) << lines[2];
+}
+
+TEST(AccessLog, JsonLinesAreJson) {
+  LogFile log;
+  run([&] {
+    RunningServer server(http::Handler{answer}, {.access_log = log.path(),
+                                                 .access_log_format = http::AccessLogFormat::json});
+    fetch(server.port(), get("/a?b", "User-Agent: a\"b\\c\td\xff\r\nReferer: http://u:p@x/\r\n"));
+    fetch(server.port(), "NONSENSE\r\n\r\n");
+  });
+  const std::vector<std::string> lines = log.lines();
+  ASSERT_EQ(lines.size(), 2U);
+  const nlohmann::json first = nlohmann::json::parse(lines[0]);
+  EXPECT_EQ(first.at("client"), "127.0.0.1");
+  EXPECT_EQ(first.at("target"), "/a?b");
+  EXPECT_EQ(first.at("status"), 200);
+  EXPECT_EQ(first.at("user_agent"), "a\"b\\c\td\ufffd");
+  EXPECT_EQ(first.at("referer"), "http://x/");
+  EXPECT_GE(first.at("duration").get<double>(), first.at("handler").get<double>());
+  const nlohmann::json second = nlohmann::json::parse(lines[1]);
+  EXPECT_EQ(second.at("status"), 400);
+  EXPECT_FALSE(second.contains("target"));
+}
+
+TEST(AccessLog, SecretsAreNotLogged) {
+  for (const auto format : {http::AccessLogFormat::combined, http::AccessLogFormat::json}) {
+    LogFile log;
+    run([&] {
+      RunningServer server(http::Handler{answer},
+                           {.access_log = log.path(), .access_log_format = format});
+      fetch(server.port(), get("/",
+                               "Authorization: Basic SECRET\r\nCookie: id=SECRET\r\n"
+                               "Proxy-Authorization: SECRET\r\n"
+                               "Referer: http://me:SECRET@h/\r\n"));
+      fetch(server.port(), "GET http://me:SECRET@h/ HTTP/1.1\r\nHost: h\r\n\r\n");
+      fetch(server.port(), "GET / HTTP/1.1\r\nHost: me:SECRET@h\r\n\r\n");
+    });
+    ASSERT_EQ(log.lines().size(), 3U);
+    for (const std::string& line : log.lines())
+      EXPECT_EQ(line.find("SECRET"), std::string::npos) << line;
+  }
+}
+
+// The log's reader stalls: the pipe fills up, then the buffer, and every request is answered. Once
+// it reads again it gets every line that was not counted as dropped, whole.
+TEST(AccessLog, ReaderThatStallsHoldsNoRequestUp) {
+  const TemporaryTree tree;
+  const std::string fifo = tree.path("fifo");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  std::uint64_t answered = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t lines = 0;
+  std::thread reader;
+  run([&] {
+    RunningServer server(http::Handler{answer}, {.access_log = fifo});
+    const std::string request = get("/" + std::string(2000, 'x'));
+    RawClient client(server.port());
+    // As many as it takes: 64 KB of pipe and a megabyte of buffer come first.
+    while (server->stats().access_log_dropped == 0) {
+      ASSERT_LT(answered, 100'000U);
+      ASSERT_EQ(client.roundtrip(request).status, 200);
+      ++answered;
+    }
+    reader = std::thread([&] {
+      std::ifstream in(fifo);
+      for (std::string line; std::getline(in, line); ++lines) {
+        EXPECT_TRUE(line.starts_with("127.0.0.1 - - [")) << line;
+        EXPECT_TRUE(line.ends_with(" localhost - -")) << line;
+      }
+    });
+    EXPECT_TRUE(server->shutdown());
+    dropped = server->stats().access_log_dropped;
+  });
+  reader.join();
+  EXPECT_GT(answered, 500U);
+  EXPECT_EQ(lines + dropped, answered);
+}
+
+TEST(AccessLog, FullDiskStopsNoServer) {
+  run([] {
+    RunningServer server(http::Handler{answer}, {.access_log = "/dev/full"});
+    RawClient client(server.port());
+    while (server->stats().access_log_dropped == 0)
+      ASSERT_EQ(client.roundtrip(get("/")).status, 200);
+  });
 }
 
 TEST(AccessLog, FileThatCannotBeOpenedFailsListen) {
