@@ -215,14 +215,25 @@ Server::~Server() {
 }
 
 Result<void> Server::listen() {
+  auto socket = net::ListenSocket::open(state_->options.address,
+                                        {.keep_alive = state_->options.tcp_keepalive,
+                                         .unix_mode = state_->options.unix_mode});
+  if (!socket) return fail(socket.error());
+  std::vector<net::ListenSocket> sockets;
+  sockets.push_back(std::move(*socket));
+  return listen_on(std::move(sockets));
+}
+
+Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
   detail::ServerState& s = *state_;
   if (s.listener) throw Panic("http: Server::listen called twice");
+  if (sockets.size() != 1) return fail(treadle::Errc::invalid);
   if (!s.options.access_log.empty()) {
     auto access_log = detail::AccessLog::open(s.options.access_log);
     if (!access_log) return fail(access_log.error());
     s.access_log = std::move(*access_log);
   }
-  auto listener = net::listen_tcp(s.options.address);
+  auto listener = net::Listener::adopt(std::move(sockets.front()));
   if (!listener) return fail(listener.error());
   s.listener.emplace(std::move(*listener));
   return {};
@@ -284,5 +295,24 @@ Result<void> Server::shutdown(const Context& ctx) {
 void Server::close() noexcept { cut(*state_); }
 
 ServerStats Server::stats() const noexcept { return state_->stats(); }
+
+bool Server::accepting() const noexcept {
+  std::lock_guard guard(state_->lock);
+  return state_->accepting && !state_->stopping.load();
+}
+
+void Server::set_ready(bool ready) noexcept { state_->ready.store(ready); }
+
+Result<void> Server::reload(const ServerOptions& options) {
+  try {
+    (void)checked(options);
+  } catch (const Panic& e) {
+    log::error("{}", e.what());
+    return fail(treadle::Errc::invalid);
+  }
+  return {};
+}
+
+void Server::reopen_logs() {}
 
 }  // namespace treadle::http

@@ -60,6 +60,8 @@ struct ServerState {
   std::uint64_t open = 0;
   ServerStats of_closed;  // requests, refused and cut of connections that are gone
 
+  std::atomic<bool> ready{true};  // what /readyz says while the server is not stopping
+
   // Starts serving a connection on a goroutine of its own.
   static void start(const std::shared_ptr<ServerState>& self, std::unique_ptr<net::Conn> conn);
   void add(Connection& c);  // counts it in connections_alive, too; remove() does not count it out

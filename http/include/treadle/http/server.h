@@ -12,6 +12,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +25,7 @@
 #include <treadle/http/response.h>
 #include <treadle/http/router.h>
 #include <treadle/net/addr.h>
+#include <treadle/net/listen_socket.h>
 #include <treadle/net/tls.h>
 #include <treadle/result.h>
 #include <treadle/timer.h>
@@ -136,6 +139,9 @@ struct ServerOptions {
 
   // Whether listen_and_serve() acts on SIGTERM, SIGINT, SIGHUP and SIGUSR2.
   bool handle_signals = true;
+
+  // Permissions of a Unix socket's file: who may write to it may connect.
+  unsigned unix_mode = 0660;
 };
 
 // Counters since the start; each is read on its own.
@@ -191,17 +197,46 @@ class Server {
   // Never parks; any thread.
   ServerStats stats() const noexcept;
 
+  // As listen(), on sockets that listen already: the first for ServerOptions::address, the others
+  // for the endpoints in their order. Never parks; any thread.
+  [[nodiscard]] Result<void> listen_on(std::vector<net::ListenSocket> sockets);
+  // Whether serve() takes connections now. Never parks; any thread.
+  bool accepting() const noexcept;
+  // Whether /readyz says 200; true from serve() on, until shutdown(). Never parks; any thread.
+  void set_ready(bool ready) noexcept;
+  // Takes over what can change while it runs, for connections accepted from now on: timeouts,
+  // limits, certificates, trusted proxies. Leaves the rest as it is. For options that are wrong
+  // it returns an error, which the log explains, and changes nothing. Blocks for files; any thread.
+  Result<void> reload(const ServerOptions& options);
+  // Opens the access log's file anew, after it was renamed. Blocks for a moment; any thread.
+  void reopen_logs();
+
  private:
   std::shared_ptr<detail::ServerState> state_;
 };
 
-// Runs a server until SIGTERM or SIGINT: the first one shuts down gracefully, within
-// ServerOptions::shutdown_timeout, a second one ends the process at once. Starts the runtime when
-// called from main(); from a goroutine it parks. Raises the soft limit on open files to the hard
-// one. Returns an exit code: 0 when nothing was cut, 1 when something was, or when it could not
-// begin: an option or TREADLE_MAXPROCS out of range, `procs` for a runtime that stands already, an
-// address that cannot be listened on. The log says which, in a line.
-int listen_and_serve(const ServerOptions& options, Router router);
-int listen_and_serve(const ServerOptions& options, Handler handler);
+// What a program adds to listen_and_serve().
+struct ServeHooks {
+  // SIGHUP: reads the options anew; the error is one line that says what is wrong and where. Called
+  // on a plain thread, one call at a time. Without it SIGHUP reads certificates and opens logs anew
+  // and changes nothing else.
+  std::function<std::expected<ServerOptions, std::string>()> reload{};
+};
+
+// Runs a server as an operator expects it, see treadle/net/service.h: sockets that a service manager
+// or a predecessor hands down (their names: "listen", then "endpoint1" and so on), the change of
+// user, the runtime, and signals, where ServerOptions::handle_signals:
+//   SIGTERM, SIGINT  /readyz fails, `drain_delay` passes, then Server::shutdown() within
+//                    `shutdown_timeout`; a second one ends the process at once (130, 143)
+//   SIGHUP           opens the logs anew, and takes over what can change of the options that
+//                    ServeHooks::reload reads; names in the log what cannot; when they are wrong
+//                    it says so in the log and the old ones stay, whole
+//   SIGUSR2          starts the program anew and hands it the sockets, then shuts down
+// Starts the runtime when called from main(); from a goroutine it parks. Raises the soft limit on
+// open files to the hard one. Returns an exit code: 0 when nothing was cut, 1 when something was,
+// or when it could not begin: an option or TREADLE_MAXPROCS out of range, `procs` for a runtime
+// that stands already, an address that cannot be listened on. The log says which, in a line.
+int listen_and_serve(const ServerOptions& options, Router router, ServeHooks hooks = {});
+int listen_and_serve(const ServerOptions& options, Handler handler, ServeHooks hooks = {});
 
 }  // namespace treadle::http
