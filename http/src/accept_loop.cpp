@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "connection.h"
+#include "log_gate.h"
 
 namespace treadle::http::detail {
 namespace {
@@ -35,15 +36,35 @@ bool take_slot(ServerState& s) {
   return false;
 }
 
+Arrival arrival(ServerState& s, const Listening& from, std::unique_ptr<net::TcpConn> conn) {
+  Arrival a;
+  a.raw = conn.get();
+  a.proxy_protocol = from.proxy_protocol;
+  if (from.tls) {
+    auto tls = std::make_shared<net::TlsConn>(std::move(conn), *s.tls);
+    a.tls = tls.get();
+    a.conn = std::move(tls);
+  } else {
+    a.conn = std::move(conn);
+  }
+  return a;
+}
+
 // Nothing that a shortage does to one connection ends the loop.
-void admit(const std::shared_ptr<ServerState>& s, Listening&, std::unique_ptr<net::TcpConn> conn) {
+void admit(const std::shared_ptr<ServerState>& s, const Listening& from,
+           std::unique_ptr<net::TcpConn> conn) {
   if (!take_slot(*s)) return;
   Semaphore::Hold slot(*s->slots);
+  static constinit LogGate gate;
   try {
-    if (ServerState::start(s, {std::move(conn), std::move(slot)})) return;
-    log::warn("http: no memory for another connection");
+    Arrival a = arrival(*s, from, std::move(conn));
+    a.slot = std::move(slot);
+    if (ServerState::start(s, std::move(a))) return;
+    if (const auto more = gate.pass())
+      log::warn("http: no memory for another connection ({} more left out)", *more);
   } catch (const std::exception& e) {
-    log::error("http: a connection was not served: {}", e.what());
+    if (const auto more = gate.pass())
+      log::error("http: a connection was not served: {} ({} more left out)", e.what(), *more);
   }
 }
 

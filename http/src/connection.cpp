@@ -16,6 +16,9 @@ Connection::Connection(std::shared_ptr<ServerState> server,
     : server_(std::move(server)),
       settings_(std::move(settings)),
       conn_(std::move(arrival.conn)),
+      raw_(arrival.raw != nullptr ? arrival.raw : conn_.get()),
+      tls_(arrival.tls),
+      proxy_protocol_(arrival.proxy_protocol),
       peer_(conn_->remote_address()),
       transport_(*conn_, settings_->peer_limits),
       context_(with_cancel(server_->connections_context.context)),
@@ -28,8 +31,7 @@ Next Connection::begin() {
   deadline_.emplace([weak = weak_from_this()](LazyTimer::Tag number) {
     if (const auto c = weak.lock()) c->deadline_passed(number);
   });
-  conn_->ignore_context();
-  conn_->watch_peer(context_.context);
+  if (!open()) return Next::close;
   head_deadline_set_ = true;
   conn_->set_read_deadline(deadline_after(options().header_timeout));
   // A shutdown that looked through the connections before may have seen this one too early.
@@ -83,6 +85,8 @@ void Connection::cut() noexcept {
 void Connection::end() noexcept {
   enter(Phase::over);
   if (deadline_) deadline_->stop();
+  if (counted_) server_->per_address->remove(peer_);
+  counted_ = false;
   x_.reset();
   if (!hijacked_.load()) conn_->close();
   context_.cancel();
@@ -152,15 +156,19 @@ Next Connection::refuse(int code, std::string_view reason) {
 Next Connection::linger() {
   enter(Phase::over);
   x_.reset();
-  if (!conn_->shutdown_write()) return Next::close;
-  conn_->set_read_deadline(Deadline::after(kLingerTime));
+  discard_input(*conn_);
+  return Next::close;
+}
+
+void discard_input(net::Conn& conn) {
+  if (!conn.shutdown_write()) return;
+  conn.set_read_deadline(Deadline::after(kLingerTime));
   std::array<std::byte, 4096> dropped;
   for (std::size_t total = 0; total < kLingerBytes;) {
-    const Result<std::size_t> n = conn_->read(dropped);
+    const Result<std::size_t> n = conn.read(dropped);
     if (!n || *n == 0) break;
     total += *n;
   }
-  return Next::close;
 }
 
 }  // namespace treadle::http::detail

@@ -89,7 +89,15 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
  private:
   enum class Phase : std::uint8_t { idle, active, touched, over };
-  enum class Target : std::uint8_t { for_handler, answered, bad, unclean };
+  enum class Target : std::uint8_t { for_handler, answered, bad, unclean, elsewhere };
+
+  // connection_open.cpp: what comes before the first request.
+  bool open();
+  bool read_proxy();
+  bool shake_hands();
+  bool count_address();
+  void give_time(Duration d);
+  void refuse_plaintext();
 
   // connection.cpp: from bytes to requests, and between them.
   Next read_head();
@@ -104,6 +112,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void begin_request();
   Next serve_request();
   Target answer_target();
+  void judge_forwarded();
+  bool host_is_elsewhere() const;
   bool answer_health(std::string_view path);
   void run_handler();
   void answer_for_handler();
@@ -112,7 +122,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Next after_late(ResponseClaim::State how);
   void log_failure() const;
   void record(int status, std::uint64_t bytes);
-  std::string describe() const;  // "peer METHOD target", for the log
+  std::string describe() const;  // "client METHOD target", for the log
 
   // connection_deadline.cpp: the handler's deadline, and giving the connection away.
   void set_handler_deadline(Deadline d) override;
@@ -126,7 +136,12 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   const std::shared_ptr<ServerState> server_;
   const std::shared_ptr<const Settings> settings_;
   const std::shared_ptr<net::Conn> conn_;
-  net::SocketAddress peer_;  // fixed once begin() has returned
+  net::Conn* const raw_;     // conn_ itself, or what its TLS runs over
+  net::TlsConn* const tls_;  // conn_, if it speaks TLS
+  const bool proxy_protocol_;
+  net::SocketAddress peer_;  // by the PROXY header, too; fixed once begin() has returned
+  bool proxy_tls_ = false;   // the client speaks TLS with whoever sent the PROXY header
+  bool counted_ = false;     // peer_ counts in ServerState::per_address
   Transport transport_;
   const CancelableContext context_;  // parent of its requests' Contexts; ends when the peer goes
   ResponseClaim claim_;
@@ -139,6 +154,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool head_deadline_set_ = false;  // for the request being read
   bool head_read_ = false;          // the head in x_ is whole
   TimePoint started_{};             // of the request, when it is logged
+  Duration handler_time_{};         // the same
 
   // Written by the connection's goroutine only, read by stats().
   std::atomic<std::uint64_t> requests_{0};
@@ -155,5 +171,7 @@ inline void count(std::atomic<std::uint64_t>& counter) noexcept {
 // that the kernel does not answer it with a reset that would destroy our response on its way.
 inline constexpr Duration kLingerTime = std::chrono::seconds(2);
 inline constexpr std::size_t kLingerBytes = 256 * 1024;
+// Ends our side and reads on for so long. Parks.
+void discard_input(net::Conn& conn);
 
 }  // namespace treadle::http::detail

@@ -27,8 +27,11 @@ int status_for_body_error(std::error_code e) noexcept {
 void Connection::begin_request() {
   RequestState& request = x_->request;
   if (server_->access_log) started_ = Clock::now();
+  handler_time_ = {};
   request.host = this;
-  request.peer = request.client = &peer_;
+  request.peer = &peer_;
+  request.tls = tls_;
+  judge_forwarded();
   request.body = &x_->body;
   doing_.set(request.head.method, request.head.target);
   transport_.begin_message();
@@ -37,6 +40,33 @@ void Connection::begin_request() {
   x_->writer.begin(transport_, request, x_->body, claim_, server_->keep_alive);
   const std::uint64_t most = options().max_requests_per_connection;
   if (most != 0 && requests_.load(std::memory_order_relaxed) + 1 >= most) x_->writer.close_after();
+}
+
+// Who the client is, how it speaks, and whose request id it is.
+void Connection::judge_forwarded() {
+  RequestState& request = x_->request;
+  request.client = &peer_;
+  request.secure = tls_ != nullptr || proxy_tls_;
+  request.trusted = false;
+  if (settings_->trusted.empty()) return;
+  const Forwarded f =
+      evaluate_forwarded(settings_->trusted, peer_, request.secure ? Scheme::https : Scheme::http,
+                         HeaderView(request.head.headers));
+  request.trusted = f.trusted;
+  request.secure = f.scheme == Scheme::https;
+  request.forwarded = f.client;
+  request.client = &request.forwarded;
+}
+
+// Who proved who he is to one host must not be taken for it at another (RFC 9110 7.4).
+bool Connection::host_is_elsewhere() const {
+  if (tls_ == nullptr || !options().tls || options().tls->client_auth != net::ClientAuth::require)
+    return false;
+  std::string_view host = x_->request.head.host;
+  if (const auto colon = host.rfind(':');
+      colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
+    host = host.substr(0, colon);
+  return !tls_->name_matches(host);
 }
 
 Next Connection::serve_request() {
@@ -50,6 +80,8 @@ Next Connection::serve_request() {
   switch (answer_target()) {
     case Target::bad: return refuse(status::kBadRequest, "malformed path");
     case Target::unclean: return refuse(status::kBadRequest, "path with empty or dot segments");
+    case Target::elsewhere:
+      return refuse(status::kMisdirectedRequest, "this connection is for another host");
     case Target::answered: break;
     case Target::for_handler:
       count(requests_);
@@ -64,6 +96,7 @@ Next Connection::serve_request() {
 Connection::Target Connection::answer_target() {
   const RequestHead& head = x_->request.head;
   Response response(x_->writer);
+  if (host_is_elsewhere()) return Target::elsewhere;
   if (head.path == "*") {
     response.status(status::kNoContent);
     return Target::answered;
@@ -117,6 +150,7 @@ void Connection::run_handler() {
     }
   }
   deadline_->clear();
+  if (server_->access_log) handler_time_ = Clock::now() - started_;
   if (hijacked_.load(std::memory_order_relaxed) || claim_.lost()) {
     if (!failure.empty()) log::error("http: {}: handler failed: {}", describe(), failure);
     return;
@@ -209,20 +243,28 @@ void Connection::record(int status, std::uint64_t bytes) {
   if (!server_->access_log) return;
   const RequestHead& head = x_->request.head;
   const HeaderView headers(head.headers);
-  server_->access_log->record({.peer = peer_,
-                               .method = head.method,
-                               .target = head.target,
-                               .minor_version = head.minor_version,
-                               .status = status,
-                               .bytes = bytes,
-                               .referer = headers.get("Referer"),
-                               .user_agent = headers.get("User-Agent"),
-                               .took = Clock::now() - started_});
+  server_->access_log->record(
+      {.peer = peer_,
+       .client = x_->request.client,
+       .method = head.method,
+       .target = head.target,
+       .minor_version = head.minor_version,
+       .host = head.host,
+       .status = status,
+       .bytes = bytes,
+       .referer = headers.get("Referer"),
+       .user_agent = headers.get("User-Agent"),
+       .request_id = x_->request.id(),
+       .tls_version = tls_ != nullptr ? tls_->version() : std::string_view(),
+       .tls_cipher = tls_ != nullptr ? tls_->cipher() : std::string_view(),
+       .took = Clock::now() - started_,
+       .handler_time = handler_time_});
 }
 
 std::string Connection::describe() const {
   const RequestHead& head = x_->request.head;
-  return fmt::format("{} {} {}", peer_.to_string(), head.method.empty() ? "-" : head.method,
+  const net::SocketAddress& client = x_->request.client != nullptr ? *x_->request.client : peer_;
+  return fmt::format("{} {} {}", client.to_string(), head.method.empty() ? "-" : head.method,
                      head.target.empty() ? "-" : head.target.substr(0, kLoggedTarget));
 }
 

@@ -1,144 +1,119 @@
-// A whole server program: runtime, signals, exit code.
-#include <signal.h>
-#include <sys/resource.h>
-#include <unistd.h>
+// A whole server program: an http::Server run as a service.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <treadle/go.h>
+#include <treadle/blocking.h>
 #include <treadle/http/server.h>
 #include <treadle/log.h>
-#include <treadle/runtime.h>
-#include <treadle/signals.h>
-#include <treadle/wait_group.h>
+#include <treadle/net/service.h>
 
+#include <memory>
 #include <optional>
+#include <thread>
 #include <utility>
+
+#include "fixed_options.h"
 
 namespace treadle::http {
 namespace {
 
-// Each connection needs a descriptor, and the usual soft limit of 1024 is there for programs that
-// use select().
-void raise_descriptor_limit() noexcept {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0)
-    log::warn("http: the limit on open files stays at its soft value");
+// The reader of a configuration may need more stack than a goroutine has.
+template <class F>
+auto on_plain_thread(const F& f) {
+  std::optional<decltype(f())> result;
+  blocking_long([&] { std::thread([&] { result.emplace(f()); }).join(); });
+  return *std::move(result);
 }
 
-Result<void> shut_down(Server& server, Duration timeout) {
-  if (timeout == Duration::zero()) return server.shutdown();
-  return server.shutdown(with_timeout(background(), timeout).context);
-}
-
-// Waits for a signal, or for `served` to end. The first signal shuts down; a second one, which is
-// for the impatient, ends the process.
-int serve_until_signal(Server& server, SignalSet& stop, Duration timeout, const Context& served) {
-  {
-    ContextScope scope(served);
-    const Result<int> first = stop.wait();
-    if (!first) return 0;
-    log::info("http: {}: shutting down", *first == SIGINT ? "SIGINT" : "SIGTERM");
+class HttpService final : public net::Service {
+ public:
+  template <class What>
+  HttpService(const ServerOptions& options, const What& what, const ServeHooks& hooks,
+              const std::optional<net::TlsServer>& tls)
+      : server_(options, what), options_(options), hooks_(hooks) {
+    if (tls) server_.set_tls(*tls);
   }
-  auto [finished, finish] = with_cancel(background());
-  WaitGroup watcher;
-  watcher.add(1);
-  go([&stop, &watcher, ctx = finished] {
-    ContextScope scope(ctx);
-    if (const Result<int> second = stop.wait()) {
-      log::warn("http: second signal: exiting at once");
-      ::_exit(128 + *second);
-    }
-    watcher.done();
-  });
-  const Result<void> ended = shut_down(server, timeout);
-  finish();
-  watcher.wait();
-  return ended ? 0 : 1;
-}
 
-int serve_in_goroutine(Server& server, const ServerOptions& options) {
-  // Before anybody can be told that the server is up, and act on it.
-  std::optional<SignalSet> stop;
-  if (options.handle_signals) stop.emplace(std::initializer_list<int>{SIGINT, SIGTERM});
-  if (const Result<void> r = server.listen(); !r) {
-    log::error("http: cannot listen on {}: {}", options.address, r.error().message());
-    return 1;
+  Result<void> start(std::vector<net::ListenSocket> sockets) override {
+    return server_.listen_on(std::move(sockets));
   }
-  log::info("http: listening on http://{}", server.address().to_string());
+  Result<void> serve() override { return server_.serve(); }
+  Result<void> shutdown(const Context& ctx) override { return server_.shutdown(ctx); }
+  bool accepting() const override { return server_.accepting(); }
+  void set_ready(bool ready) override { server_.set_ready(ready); }
+  Duration drain_delay() const override { return options_.drain_delay; }
+  Duration shutdown_timeout() const override { return options_.shutdown_timeout; }
+  void reload() override;
 
-  auto [served, end_serving] = with_cancel(background());
-  Result<void> result;
-  WaitGroup accepting;
-  accepting.add(1);
-  go([&server, &result, &accepting, done = end_serving] {
-    result = server.serve();
-    done();
-    accepting.done();
-  });
-  const int code = stop ? serve_until_signal(server, *stop, options.shutdown_timeout, served) : 0;
-  accepting.wait();
-  if (result) return code;
-  log::error("http: {}", result.error().message());
-  return 1;
-}
+ private:
+  Server server_;
+  ServerOptions options_;  // what is in force; what cannot change stays as it was at the start
+  const ServeHooks& hooks_;
+};
 
-// Whether main() has used treadle before. It has not when that, too, finds the environment wrong.
-bool runtime_stands() noexcept {
-  try {
-    return max_procs() > 0;
-  } catch (const Panic&) {
-    return false;
+void HttpService::reload() {
+  // First, and whatever the configuration says: who renames logs relies on it.
+  server_.reopen_logs();
+  std::expected<ServerOptions, std::string> wanted = options_;
+  if (hooks_.reload) wanted = on_plain_thread(hooks_.reload);
+  if (!wanted) {
+    log::error("http: reload: {}; the old configuration stays", wanted.error());
+    return;
   }
+  if (const Result<void> r = server_.reload(*wanted); !r) {
+    log::error("http: reload: {}; the old configuration stays", r.error().message());
+    return;
+  }
+  if (const auto fixed = detail::fixed_differences(options_, *wanted); !fixed.empty())
+    log::warn("http: reload: unchanged until the next start: {}", fmt::join(fixed, ", "));
+  options_.drain_delay = wanted->drain_delay;
+  options_.shutdown_timeout = wanted->shutdown_timeout;
+  log::info("http: reload: the new configuration is in force");
 }
 
-// The server is made on a goroutine: from main() nothing of the runtime may be used before run().
-// What the operator got wrong, options or the environment, ends in a line and an exit code.
+net::ServiceOptions service_options(const ServerOptions& options) {
+  net::ServiceOptions out;
+  out.name = "http";
+  const auto scheme = [](bool tls) { return tls ? "https://" : "http://"; };
+  out.places.push_back({options.address, "listen", scheme(options.tls.has_value())});
+  for (const Endpoint& e : options.endpoints)
+    out.places.push_back({e.address, fmt::format("endpoint{}", out.places.size()), scheme(e.tls)});
+  out.listen.keep_alive = options.tcp_keepalive;
+  out.listen.unix_mode = options.unix_mode;
+  out.procs = options.procs;
+  out.user = options.user;
+  out.group = options.group;
+  if (!options.access_log.empty() && options.access_log != "-")
+    out.log_files.push_back(options.access_log);
+  out.handle_signals = options.handle_signals;
+  return out;
+}
+
+// Keys of certificates are as a rule for the first user's eyes only: they are read before the user
+// changes.
 template <class What>
-int run_server(const ServerOptions& options, const What& what) {
-  raise_descriptor_limit();
-  int code = 1;
-  const auto body = [&] {
-    std::optional<Server> server;
-    try {
-      server.emplace(options, what);
-    } catch (const Panic& e) {
-      log::error("{}", e.what());
-      return;
-    }
-    code = serve_in_goroutine(*server, options);
-  };
-  if (in_goroutine()) {
-    body();
-    return code;
-  }
-  try {
-    run({.max_procs = options.procs}, body);
-  } catch (const Panic& e) {
-    // Where the runtime stands already its Ps are what they are.
-    if (options.procs != 0 || !runtime_stands()) {
-      log::error("http: {}", e.what());
-      return 1;
-    }
-    WaitGroup ended;
-    ended.add(1);
-    go([&] {
-      body();
-      ended.done();
-    });
-    ended.wait();
-  }
-  return code;
+int run_server(const ServerOptions& options, const What& what, const ServeHooks& hooks) {
+  std::optional<net::TlsServer> tls;
+  net::ServiceOptions service = service_options(options);
+  if (options.tls)
+    service.prepare = [&]() -> std::expected<void, std::string> {
+      auto loaded = net::TlsServer::create(*options.tls);
+      if (!loaded) return std::unexpected(loaded.error());
+      tls = std::move(*loaded);
+      return {};
+    };
+  return net::run_service(
+      service, [&] { return std::make_unique<HttpService>(options, what, hooks, tls); });
 }
 
 }  // namespace
 
-int listen_and_serve(const ServerOptions& options, Router router) {
-  return run_server(options, router);
+int listen_and_serve(const ServerOptions& options, Router router, ServeHooks hooks) {
+  return run_server(options, router, hooks);
 }
 
-int listen_and_serve(const ServerOptions& options, Handler handler) {
-  return run_server(options, handler);
+int listen_and_serve(const ServerOptions& options, Handler handler, ServeHooks hooks) {
+  return run_server(options, handler, hooks);
 }
 
 }  // namespace treadle::http

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "request_id.h"
 #include "request_state.h"
 
 namespace treadle::http {
@@ -19,9 +20,17 @@ void RequestState::clear() noexcept {
   body = nullptr;
   host = nullptr;
   context = {};
+  client = peer = nullptr;
   secure = false;
   tls = nullptr;
   request_id.clear();
+}
+
+const std::string& RequestState::id() {
+  if (request_id.empty())
+    choose_request_id(request_id,
+                      trusted ? HeaderView(head.headers).get("X-Request-Id") : std::string_view());
+  return request_id;
 }
 
 }  // namespace detail
@@ -52,6 +61,7 @@ std::optional<std::uint64_t> Request::content_length() const noexcept {
 
 net::SocketAddress Request::remote_address() const { return *state_->client; }
 net::SocketAddress Request::peer_address() const { return *state_->peer; }
+std::string_view Request::id() const { return state_->id(); }
 bool Request::secure() const noexcept { return state_->secure; }
 const net::TlsConn* Request::tls() const noexcept { return state_->tls; }
 Context Request::context() const { return state_->context; }

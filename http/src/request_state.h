@@ -55,7 +55,11 @@ struct RequestState {
   net::SocketAddress forwarded;                // what `client` points to where a proxy named it
   bool secure = false;                         // https, as believed
   const net::TlsConn* tls = nullptr;           // null: not TLS
-  std::string request_id;                      // made on first use unless a trusted proxy sent one
+  bool trusted = false;                        // the peer's own X-Request-Id is believed
+  std::string request_id;                      // empty until id() is asked for
+
+  // The one that a trusted proxy sent, or a new one.
+  const std::string& id();
 
   void clear() noexcept;
 };

@@ -13,10 +13,12 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "accept_loop.h"
+#include "fixed_options.h"
 #include "route_tree.h"
 #include "server_state.h"
 
@@ -57,6 +59,17 @@ std::uint64_t descriptor_limit() noexcept {
   rlimit limit{};
   constexpr std::uint64_t kUsual = 1024;
   return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : kUsual;
+}
+
+Result<void> load_tls(detail::ServerState& s, const ServerOptions& o) {
+  if (!o.tls || s.tls) return {};
+  auto loaded = net::TlsServer::create(*o.tls);
+  if (!loaded) {
+    log::error("http: TLS: {}", loaded.error());
+    return fail(treadle::Errc::invalid);
+  }
+  s.tls = std::move(*loaded);
+  return {};
 }
 
 // The first failure of several accept loops counts; it ends the others.
@@ -108,12 +121,12 @@ Server::~Server() {
 
 Result<void> Server::listen() {
   const ServerOptions& o = state_->current_settings()->options;
-  const net::ListenOptions how{.keep_alive = o.tcp_keepalive};
-  std::vector<net::ListenSocket> sockets;
-  std::vector<std::string> addresses;
+  const net::ListenOptions how{.keep_alive = o.tcp_keepalive, .unix_mode = o.unix_mode};
+  std::vector<std::string_view> addresses;
   if (!o.address.empty()) addresses.push_back(o.address);
   for (const Endpoint& e : o.endpoints) addresses.push_back(e.address);
-  for (const std::string& address : addresses) {
+  std::vector<net::ListenSocket> sockets;
+  for (const std::string_view address : addresses) {
     auto socket = net::ListenSocket::open(address, how);
     if (!socket) return fail(socket.error());
     sockets.push_back(std::move(*socket));
@@ -129,9 +142,10 @@ Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
   const std::size_t own = o.address.empty() ? 0 : 1;
   if (sockets.empty() || sockets.size() != own + o.endpoints.size())
     throw Panic("http: Server::listen_on: not as many sockets as addresses");
+  if (auto r = load_tls(s, o); !r) return r;
   if (!o.access_log.empty()) {
-    auto access_log = detail::AccessLog::open(
-        {.path = o.access_log, .format = o.access_log_format});
+    auto access_log =
+        detail::AccessLog::open({.path = o.access_log, .format = o.access_log_format});
     if (!access_log) return fail(access_log.error());
     s.access_log = std::move(*access_log);
   }
@@ -145,9 +159,12 @@ Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
         first ? o.proxy_protocol : o.endpoints[i - own].proxy_protocol));
   }
   s.slots.emplace(static_cast<std::int64_t>(detail::connection_limit(o, descriptor_limit())));
+  if (o.max_connections_per_address > 0) s.per_address.emplace(o.max_connections_per_address);
   s.listeners = std::move(listeners);
   return {};
 }
+
+void Server::set_tls(net::TlsServer tls) { state_->tls = std::move(tls); }
 
 net::SocketAddress Server::address() const {
   if (state_->listeners.empty()) throw Panic("http: Server::address before listen");
@@ -207,30 +224,37 @@ void Server::close() noexcept { cut(*state_); }
 Result<void> Server::reload(const ServerOptions& options) {
   detail::ServerState& s = *state_;
   const std::shared_ptr<const detail::Settings> old = s.current_settings();
-  ServerOptions next = options;
-  // What stands since the start stays as it is.
-  next.address = old->options.address;
-  next.endpoints = old->options.endpoints;
-  next.proxy_protocol = old->options.proxy_protocol;
-  next.procs = old->options.procs;
-  next.max_connections = old->options.max_connections;
-  next.access_log = old->options.access_log;
-  next.user = old->options.user;
-  next.group = old->options.group;
-  std::shared_ptr<const detail::Settings> made;
+  std::shared_ptr<const detail::Settings> next;
   try {
-    made = detail::make_settings(std::move(next));
+    next = detail::make_settings(detail::with_fixed_options(options, old->options));
   } catch (const Panic& e) {
     log::error("{}", e.what());
     return fail(treadle::Errc::invalid);
   }
+  if (s.tls && next->options.tls) {
+    if (auto loaded = s.tls->reload(*next->options.tls); !loaded) {
+      log::error("http: TLS: {}", loaded.error());
+      return fail(treadle::Errc::invalid);
+    }
+  }
   const std::lock_guard guard(s.lock);
-  s.settings = std::move(made);
+  s.settings = std::move(next);
   return {};
 }
 
 void Server::set_ready(bool ready) noexcept { state_->ready.store(ready); }
 
 ServerStats Server::stats() const noexcept { return state_->stats(); }
+
+bool Server::accepting() const noexcept {
+  const std::lock_guard guard(state_->lock);
+  return state_->accepting && !state_->keep_alive.stopping.load();
+}
+
+void Server::reopen_logs() {
+  if (!state_->access_log) return;
+  if (const Result<void> r = blocking([this] { return state_->access_log->reopen(); }); !r)
+    log::error("http: access log not opened anew: {}", r.error().message());
+}
 
 }  // namespace treadle::http

@@ -11,10 +11,12 @@
 #include <treadle/context.h>
 #include <treadle/http/server.h>
 #include <treadle/net/tcp.h>
+#include <treadle/net/tls_conn.h>
 #include <treadle/semaphore.h>
 #include <treadle/wait_group.h>
 
 #include "access_log.h"
+#include "address_limits.h"
 #include "keep_alive.h"
 #include "settings.h"
 
@@ -32,6 +34,9 @@ struct Listening {
 // A connection as it comes from a listener.
 struct Arrival {
   std::shared_ptr<net::Conn> conn;
+  net::Conn* raw = nullptr;     // the one below TLS; null: conn itself
+  net::TlsConn* tls = nullptr;  // conn, if it is to speak TLS
+  bool proxy_protocol = false;
   Semaphore::Hold slot{};  // its place among the connections, held until it ends
 };
 
@@ -58,6 +63,8 @@ struct ServerState {
 
   std::vector<std::unique_ptr<Listening>> listeners;  // made by listen()
   std::optional<Semaphore> slots;                     // places for connections; made by listen()
+  std::optional<AddressLimits> per_address;           // empty: no limit
+  std::optional<net::TlsServer> tls;                  // set before, or by, listen()
   WaitGroup accept_loops;                             // serve()'s
   CancelableContext accept_context;                   // cancelled to end the accept loops
   // Parent of every connection's Context, cancelled by close() and by a shutdown that ran out of

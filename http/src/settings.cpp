@@ -21,6 +21,11 @@ void check(const ServerOptions& o) {
           "a limit of the request's head is zero");
   require(o.limits.request_line <= o.limits.head, "limits.request_line exceeds limits.head");
   require(o.limits.head <= 1024 * 1024, "limits.head exceeds 1 MiB");
+  require(!o.address.empty() || !o.endpoints.empty(), "no address to listen on");
+  for (const Endpoint& e : o.endpoints) {
+    require(!e.address.empty(), "an endpoint without an address");
+    require(!e.tls || o.tls, "an endpoint speaks TLS, but no certificates are given");
+  }
 }
 
 }  // namespace
@@ -35,6 +40,9 @@ std::shared_ptr<const Settings> make_settings(ServerOptions options) {
                     .write_timeout = options.write_timeout,
                     .min_rate = options.min_rate,
                     .min_rate_after = options.min_rate_after};
+  auto trusted = TrustedProxies::parse(options.trusted_proxies);
+  if (!trusted) throw Panic(fmt::format("http: ServerOptions: {}", trusted.error()));
+  s->trusted = std::move(*trusted);
   s->options = std::move(options);
   return s;
 }

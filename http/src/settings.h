@@ -5,6 +5,7 @@
 
 #include <treadle/http/server.h>
 
+#include "forwarded.h"
 #include "parser.h"
 #include "transport.h"
 
@@ -15,6 +16,7 @@ struct Settings {
   ServerOptions options;
   ParserLimits parser_limits;
   PeerLimits peer_limits;
+  TrustedProxies trusted;
 };
 
 // Panics when an option is out of range (see Server).

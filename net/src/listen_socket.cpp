@@ -68,15 +68,40 @@ void remove_stale(const SocketAddress& address, const std::string& path) {
 
 }  // namespace
 
-void ListenSocket::File::remove() noexcept {
+SocketFile::SocketFile(std::string path) {
   struct stat now;
-  if (!path.empty() && is_socket(path, now) && now.st_dev == device && now.st_ino == inode)
-    ::unlink(path.c_str());
-  path.clear();
+  if (path.empty() || !is_socket(path, now)) return;
+  path_ = std::move(path);
+  device_ = now.st_dev;
+  inode_ = now.st_ino;
+}
+
+SocketFile::SocketFile(SocketFile&& o) noexcept
+    : path_(std::exchange(o.path_, {})), device_(o.device_), inode_(o.inode_) {}
+
+SocketFile& SocketFile::operator=(SocketFile&& o) noexcept {
+  SocketFile taken(std::move(o));
+  std::swap(path_, taken.path_);
+  std::swap(device_, taken.device_);
+  std::swap(inode_, taken.inode_);
+  return *this;
+}
+
+void SocketFile::remove() noexcept {
+  struct stat now;
+  if (!path_.empty() && is_socket(path_, now) && now.st_dev == device_ && now.st_ino == inode_)
+    ::unlink(path_.c_str());
+  path_.clear();
+}
+
+Result<void> SocketFile::give_to(uid_t user, gid_t group) const {
+  if (path_.empty()) return {};
+  if (::lchown(path_.c_str(), user, group) < 0) return fail_errno(errno);
+  return {};
 }
 
 ListenSocket::ListenSocket(ListenSocket&& o) noexcept
-    : fd_(std::exchange(o.fd_, -1)), address_(o.address_), file_(std::exchange(o.file_, {})) {}
+    : fd_(std::exchange(o.fd_, -1)), address_(o.address_), file_(std::move(o.file_)) {}
 
 ListenSocket& ListenSocket::operator=(ListenSocket&& o) noexcept {
   ListenSocket taken(std::move(o));
@@ -86,6 +111,7 @@ ListenSocket& ListenSocket::operator=(ListenSocket&& o) noexcept {
   return *this;
 }
 
+// The file goes first, while the socket still listens: nobody takes it for a stale one meanwhile.
 ListenSocket::~ListenSocket() {
   file_.remove();
   if (fd_ >= 0) ::close(fd_);
@@ -118,7 +144,7 @@ Result<ListenSocket> ListenSocket::open_unix(const SocketAddress& address,
   }
   if (bound < 0) return fail_errno(-bound);
   if (!path.empty()) {
-    socket.own_file();
+    socket.file_ = SocketFile(path);
     if (::chmod(path.c_str(), options.unix_mode) < 0) return fail_errno(errno);
   }
   if (::listen(made, options.backlog) < 0) return fail_errno(errno);
@@ -158,19 +184,6 @@ Result<ListenSocket> ListenSocket::adopt(int fd, const ListenOptions& options) {
     return fail_errno(EINVAL);
   }
   return ListenSocket(owned.release(), local);
-}
-
-void ListenSocket::own_file() {
-  const std::string path = file_of(address_);
-  struct stat file;
-  if (path.empty() || !is_socket(path, file)) return;
-  file_ = {path, file.st_dev, file.st_ino};
-}
-
-Result<void> ListenSocket::give_file_to(uid_t user, gid_t group) const {
-  if (file_.path.empty()) return {};
-  if (::lchown(file_.path.c_str(), user, group) < 0) return fail_errno(errno);
-  return {};
 }
 
 }  // namespace treadle::net

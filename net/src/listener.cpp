@@ -63,11 +63,11 @@ bool is_shortage(const std::error_code& error) noexcept {
 }  // namespace
 
 struct Listener::Impl {
-  Impl(Pollable p, ListenSocket s) noexcept
+  Impl(Pollable p, ListenSocket& s) noexcept
       : pd(std::move(p)),
         address(s.address()),
         kind(address.family() == AF_UNIX ? TcpConn::Kind::other_stream : TcpConn::Kind::tcp),
-        socket(std::move(s)) {}
+        file(std::move(s.file())) {}
   ~Impl() { close(); }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -80,8 +80,8 @@ struct Listener::Impl {
   milliseconds pause = kFirstPause;
   TimePoint last_log{};  // the clock's zero: never
 
-  std::mutex mutex;     // guards:
-  ListenSocket socket;  // without its descriptor, which is pd's: for a Unix socket's file
+  std::mutex mutex;  // guards:
+  SocketFile file;   // a Unix socket's
   bool closed = false;
   std::optional<CancelFunc> end_pause;  // set while accept() pauses
 
@@ -118,7 +118,7 @@ void Listener::Impl::close() noexcept {
   std::optional<CancelFunc> wake;
   {
     const std::lock_guard lock(mutex);
-    socket.file_.remove();
+    file.remove();
     closed = true;
     wake = std::exchange(end_pause, std::nullopt);
   }
@@ -178,12 +178,6 @@ void Listener::close() noexcept {
 
 SocketAddress Listener::address() const { return impl_->address; }
 
-void Listener::keep_file() noexcept {
-  if (!impl_) return;
-  const std::lock_guard lock(impl_->mutex);
-  impl_->socket.keep_file();
-}
-
 Result<void> Listener::set_keep_alive(Duration silence) {
   if (impl_->kind != TcpConn::Kind::tcp) return {};
   const Pollable::Use use(impl_->pd);
@@ -194,7 +188,7 @@ Result<void> Listener::set_keep_alive(Duration silence) {
 Result<Listener> Listener::adopt(ListenSocket socket) {
   auto pd = Pollable::open(std::exchange(socket.fd_, -1));
   if (!pd) return fail(pd.error());
-  return Listener(std::make_unique<Impl>(std::move(*pd), std::move(socket)));
+  return Listener(std::make_unique<Impl>(std::move(*pd), socket));
 }
 
 Result<Listener> Listener::adopt(int fd, const ListenOptions& options) {

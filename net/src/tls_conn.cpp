@@ -381,6 +381,9 @@ void TlsConn::set_read_deadline(Deadline d) {
 void TlsConn::set_write_deadline(Deadline d) {
   if (raw_) raw_->set_write_deadline(d);
 }
+void TlsConn::watch_peer(const Context& ctx) {
+  if (raw_) raw_->watch_peer(ctx);
+}
 void TlsConn::ignore_context() {
   if (raw_) raw_->ignore_context();
 }

@@ -85,7 +85,7 @@ TEST(ListenSocketUnix, StaleFileIsReplaced) {
   {
     auto died = ListenSocket::open("unix:" + path);
     ASSERT_TRUE(died);
-    died->keep_file();
+    died->file().keep();
   }
   ASSERT_TRUE(exists(path));
   EXPECT_TRUE(ListenSocket::open("unix:" + path));
@@ -137,7 +137,7 @@ TEST(ListenSocketUnix, AbstractNameHasNoFile) {
   const std::string name = "unix:@treadle-test-" + std::to_string(::getpid());
   auto socket = ListenSocket::open(name);
   ASSERT_TRUE(socket);
-  EXPECT_FALSE(socket->owns_file());
+  EXPECT_FALSE(socket->file());
   EXPECT_EQ(ListenSocket::open(name).error(), std::errc::address_in_use);
 }
 
@@ -182,7 +182,7 @@ TEST(ListenSocketAdopt, FileStaysUnlessItIsOwned) {
   const std::string path = tree.path("s");
   auto made = ListenSocket::open("unix:" + path);
   ASSERT_TRUE(made);
-  made->keep_file();
+  made->file().keep();
   {
     auto taken = ListenSocket::adopt(::dup(made->fd()));
     ASSERT_TRUE(taken);
@@ -191,7 +191,7 @@ TEST(ListenSocketAdopt, FileStaysUnlessItIsOwned) {
   {
     auto taken = ListenSocket::adopt(::dup(made->fd()));
     ASSERT_TRUE(taken);
-    taken->own_file();
+    taken->file() = SocketFile(path);
   }
   EXPECT_FALSE(exists(path));
 }

@@ -106,6 +106,9 @@ class Request {
   net::SocketAddress remote_address() const;
   // The connection's other end, or what its PROXY header says; never what a field of the head says.
   net::SocketAddress peer_address() const;
+  // What ties this request's lines in several logs together: X-Request-Id from a trusted proxy, or
+  // 32 hex digits of our own. It stands in the access log. Lives until the handler returns.
+  std::string_view id() const;
   // Whether the client spoke TLS, with us or with a trusted proxy.
   bool secure() const noexcept;
   // The connection's TLS: versions, names, certificates. Null without.

@@ -12,6 +12,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -137,6 +139,9 @@ struct ServerOptions {
 
   // Whether listen_and_serve() acts on SIGTERM, SIGINT, SIGHUP and SIGUSR2.
   bool handle_signals = true;
+
+  // Permissions of a Unix socket's file: who may write to it may connect.
+  unsigned unix_mode = 0660;
 };
 
 // Counters since the start; each is read on its own.
@@ -168,13 +173,17 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Binds and listens; from here on clients can connect. Errors: those of net::listen_tcp(), and
-  // of opening the access log. Never parks; any thread.
+  // Binds and listens; from here on clients can connect. Errors: those of net::listen(), and of
+  // opening the access log; `invalid` for certificates that cannot be used, of which the log says
+  // more. Never parks; any thread.
   [[nodiscard]] Result<void> listen();
   // The same with sockets that listen already, made before the runtime was there or handed over by
   // another process: one for ServerOptions::address, unless that is empty, then one for each of the
   // endpoints. Panics when there are not as many. Errors: of opening the access log.
   [[nodiscard]] Result<void> listen_on(std::vector<net::ListenSocket> sockets);
+  // The certificates to use instead of loading ServerOptions::tls, loaded before privileges were
+  // dropped as a rule. Before listen().
+  void set_tls(net::TlsServer tls);
   // Where the first of them listens, with the real port when 0 was asked for. After listen().
   net::SocketAddress address() const;
 
@@ -194,9 +203,10 @@ class Server {
   // Closes the listener and cuts every connection. Idempotent; never parks; any thread.
   void close() noexcept;
 
-  // Takes over what may change while it serves: for connections accepted from now on all options
-  // but address, endpoints, proxy_protocol, procs, max_connections, access_log, user and group.
-  // Errors: `invalid`, nothing changed, the log says why. Never parks; any thread.
+  // Takes over what may change while it serves, for connections accepted from now on: time-outs,
+  // limits, trusted proxies, certificates, whose files are read anew. Leaves the rest as it is.
+  // Errors: `invalid`, nothing changed, the log says why. Blocks the M for files; may park behind
+  // another reload.
   Result<void> reload(const ServerOptions& options);
   // What /readyz says until shutdown() begins. Never parks; any thread.
   void set_ready(bool ready) noexcept;
@@ -204,17 +214,37 @@ class Server {
   // Never parks; any thread.
   ServerStats stats() const noexcept;
 
+  // Whether serve() takes connections now. Never parks; any thread.
+  bool accepting() const noexcept;
+  // Opens the access log's file anew, after it was renamed. Blocks for a moment; any thread.
+  void reopen_logs();
+
  private:
   std::shared_ptr<detail::ServerState> state_;
 };
 
-// Runs a server until SIGTERM or SIGINT: the first one shuts down gracefully, within
-// ServerOptions::shutdown_timeout, a second one ends the process at once. Starts the runtime when
-// called from main(); from a goroutine it parks. Raises the soft limit on open files to the hard
-// one. Returns an exit code: 0 when nothing was cut, 1 when something was, or when it could not
-// begin: an option or TREADLE_MAXPROCS out of range, `procs` for a runtime that stands already, an
-// address that cannot be listened on. The log says which, in a line.
-int listen_and_serve(const ServerOptions& options, Router router);
-int listen_and_serve(const ServerOptions& options, Handler handler);
+// What a program adds to listen_and_serve().
+struct ServeHooks {
+  // SIGHUP: reads the options anew; the error is one line that says what is wrong and where. Called
+  // on a plain thread, one call at a time. Without it SIGHUP reads certificates and opens logs anew
+  // and changes nothing else.
+  std::function<std::expected<ServerOptions, std::string>()> reload{};
+};
+
+// Runs a server as an operator expects it, see treadle/net/service.h: sockets that a service
+// manager or a predecessor hands down (their names: "listen", then "endpoint1" and so on), the
+// change of user, the runtime, and signals, where ServerOptions::handle_signals:
+//   SIGTERM, SIGINT  /readyz fails, `drain_delay` passes, then Server::shutdown() within
+//                    `shutdown_timeout`; a second one ends the process at once (130, 143)
+//   SIGHUP           opens the logs anew, and takes over what can change of the options that
+//                    ServeHooks::reload reads; names in the log what cannot; when they are wrong
+//                    it says so in the log and the old ones stay, whole
+//   SIGUSR2          starts the program anew and hands it the sockets, then shuts down
+// Starts the runtime when called from main(); from a goroutine it parks. Raises the soft limit on
+// open files to the hard one. Returns an exit code: 0 when nothing was cut, 1 when something was,
+// or when it could not begin: an option or TREADLE_MAXPROCS out of range, `procs` for a runtime
+// that stands already, an address that cannot be listened on. The log says which, in a line.
+int listen_and_serve(const ServerOptions& options, Router router, ServeHooks hooks = {});
+int listen_and_serve(const ServerOptions& options, Handler handler, ServeHooks hooks = {});
 
 }  // namespace treadle::http

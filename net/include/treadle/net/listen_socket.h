@@ -22,12 +22,31 @@ struct ListenOptions {
   mode_t unix_mode = 0660;  // of a Unix socket's file: who may write to it may connect
 };
 
+// The file of a Unix socket. The destructor removes it, if it is the one there was when this was
+// made. Move-only.
+class SocketFile {
+ public:
+  SocketFile() noexcept = default;  // none
+  // Nothing when there is no socket's file at the path now. Blocks for a moment, as all here.
+  explicit SocketFile(std::string path);
+  SocketFile(SocketFile&& o) noexcept;
+  SocketFile& operator=(SocketFile&& o) noexcept;
+  ~SocketFile() { remove(); }
+
+  explicit operator bool() const noexcept { return !path_.empty(); }
+  void remove() noexcept;                               // now; nothing is left to the destructor
+  void keep() noexcept { path_.clear(); }               // it stays
+  Result<void> give_to(uid_t user, gid_t group) const;  // nothing when there is none
+
+ private:
+  std::string path_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
 // A socket that listens and that no poller knows yet. Making one does not start the runtime: a
 // program can bind, give up its privileges, and only then have threads. Move-only; closed by its
-// destructor.
-//
-// A Unix socket's file is removed when the socket is closed, if it still is the one that was made:
-// see keep_file().
+// destructor, which removes a Unix socket's file too.
 class ListenSocket {
  public:
   // Binds and listens: "1.2.3.4:80", "[::1]:80", ":80" (every address), "unix:/path", "unix:@name".
@@ -39,9 +58,9 @@ class ListenSocket {
   [[nodiscard]] static Result<ListenSocket> open(const SocketAddress& address,
                                                  const ListenOptions& options = {});
   // Takes over a descriptor that listens already, from whoever started this process. It becomes
-  // non-blocking and CLOEXEC and gets the options; a Unix socket's file stays when it is closed.
-  // Closes it on failure. Errors: ENOTSOCK; EINVAL for one that does not listen or is no stream
-  // socket. Never blocks; any thread.
+  // non-blocking and CLOEXEC and gets the options; a Unix socket's file is not ours. Closes it on
+  // failure. Errors: ENOTSOCK; EINVAL for one that does not listen or is no stream socket. Never
+  // blocks; any thread.
   [[nodiscard]] static Result<ListenSocket> adopt(int fd, const ListenOptions& options = {});
 
   ListenSocket(ListenSocket&& o) noexcept;
@@ -50,30 +69,19 @@ class ListenSocket {
 
   int fd() const noexcept { return fd_; }
   SocketAddress address() const noexcept { return address_; }  // with the real port
-  // From now on closing leaves a Unix socket's file where it is: another process listens on it.
-  void keep_file() noexcept { file_.path.clear(); }
-  // From now on closing removes a Unix socket's file if it is the one there is now.
-  void own_file();
-  bool owns_file() const noexcept { return !file_.path.empty(); }
-  // Gives a Unix socket's file to that user and group. Nothing for other sockets.
-  Result<void> give_file_to(uid_t user, gid_t group) const;
+  // A Unix socket's file, if it is to be removed; take it out to remove it, or not, at another
+  // time.
+  SocketFile& file() noexcept { return file_; }
 
  private:
   friend class Listener;
-  // A socket's file, known again by these numbers. No path: none to remove.
-  struct File {
-    std::string path;
-    dev_t device = 0;
-    ino_t inode = 0;
-    void remove() noexcept;
-  };
   ListenSocket(int fd, const SocketAddress& address) noexcept : fd_(fd), address_(address) {}
   static Result<ListenSocket> open_tcp(const SocketAddress& address, const ListenOptions& options);
   static Result<ListenSocket> open_unix(const SocketAddress& address, const ListenOptions& options);
 
   int fd_ = -1;
   SocketAddress address_;
-  File file_;
+  SocketFile file_;
 };
 
 }  // namespace treadle::net

@@ -47,8 +47,6 @@ class Listener {
   // Wakes accept() with `closed`, and removes a Unix socket's file if it is ours. Connections that
   // wait in the backlog are reset. Idempotent; any thread. Never parks.
   void close() noexcept;
-  // Closing leaves a Unix socket's file where it is: another process listens on it. Any thread.
-  void keep_file() noexcept;
   SocketAddress address() const;  // with the real port when 0 was asked for
 
  private:

@@ -80,6 +80,7 @@ class TlsConn final : public Conn {
   // done.
   [[nodiscard]] Result<void> shutdown_write() override;
   void close() noexcept override;
+  void watch_peer(const Context& ctx) override;
   // Also true when the peer has said close_notify.
   bool peer_closed() const noexcept override;
   SocketAddress local_address() const override;
