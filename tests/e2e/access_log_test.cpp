@@ -229,7 +229,7 @@ TEST(AccessLog, ReaderThatStallsHoldsNoRequestUp) {
       std::ifstream in(fifo);
       for (std::string line; std::getline(in, line); ++lines) {
         EXPECT_TRUE(line.starts_with("127.0.0.1 - - [")) << line;
-        EXPECT_TRUE(line.ends_with(" localhost - -")) << line;
+        EXPECT_TRUE(line.ends_with(" - -")) << line;
       }
     });
     EXPECT_TRUE(server->shutdown());
