@@ -38,20 +38,37 @@ Parsed<std::string> read_text(const std::string& path) {
   return text;
 }
 
-// Adds what stands in `table` and the tables below it, their names put before with a dot.
-Parsed<void> flatten(const std::string& path, const toml::table& table, const std::string& prefix,
-                     std::vector<ConfigEntry>& entries) {
-  for (const auto& [name, node] : table) {
-    std::string key = prefix + std::string(name.str());
-    unsigned line = node.source().begin.line;
+// Turns a file's tree into entries.
+class Flattener {
+ public:
+  explicit Flattener(const std::string& path) : path_(path) {}
+
+  // What stands in `table` and the tables below it, their names put before with a dot.
+  Parsed<void> add_table(const toml::table& table, const std::string& prefix) {
+    for (const auto& [name, node] : table)
+      if (auto r = add(node, prefix + std::string(name.str()), 0); !r) return r;
+    return {};
+  }
+  std::vector<ConfigEntry> take() {
+    // Stable: several entries may stand in one line.
+    std::ranges::stable_sort(entries_, {}, &ConfigEntry::line);
+    return std::move(entries_);
+  }
+
+ private:
+  Parsed<void> add(const toml::node& node, const std::string& key, std::size_t item) {
+    const unsigned line = node.source().begin.line;
     auto add_bare = [&](const std::string& value, Form form) {
-      entries.push_back({key, value, value, form, line});
+      entries_.push_back({key, value, value, form, line, item});
     };
     if (const toml::table* below = node.as_table()) {
       if (below->empty()) add_bare("", Form::table);
-      if (auto r = flatten(path, *below, key + ".", entries); !r) return r;
-    } else if (const auto* text = node.as_string()) {
-      entries.push_back({key, text->get(), fmt::format("\"{}\"", text->get()), Form::text, line});
+      return add_table(*below, key + ".");
+    }
+    if (const toml::array* array = node.as_array()) return add_array(*array, key);
+    if (const auto* text = node.as_string()) {
+      entries_.push_back(
+          {key, text->get(), fmt::format("\"{}\"", text->get()), Form::text, line, item});
     } else if (const auto* integer = node.as_integer()) {
       add_bare(std::to_string(integer->get()), Form::integer);
     } else if (const auto* number = node.as_floating_point()) {
@@ -59,11 +76,35 @@ Parsed<void> flatten(const std::string& path, const toml::table& table, const st
     } else if (const auto* truth = node.as_boolean()) {
       add_bare(truth->get() ? "true" : "false", Form::boolean);
     } else {
-      return error_at(path, line, fmt::format("\"{}\" must be text, a number, true or false", key));
+      return error_at(
+          path_, line,
+          fmt::format("\"{}\" must be text, a number, true or false, or an array", key));
     }
+    return {};
   }
-  return {};
-}
+
+  Parsed<void> add_array(const toml::array& array, const std::string& key) {
+    if (array.empty())
+      entries_.push_back({key, "", "[]", Form::none, array.source().begin.line, 0});
+    std::size_t item = 0;
+    for (const toml::node& node : array) {
+      const unsigned line = node.source().begin.line;
+      if (node.is_array())
+        return error_at(path_, line, fmt::format("\"{}\" has an array in an array", key));
+      if (const toml::table* table = node.as_table()) {
+        entries_.push_back({key, "", "", Form::table, line, item});
+        if (auto r = add_table(*table, key + "."); !r) return r;
+      } else if (auto r = add(node, key, item); !r) {
+        return r;
+      }
+      ++item;
+    }
+    return {};
+  }
+
+  const std::string& path_;
+  std::vector<ConfigEntry> entries_;
+};
 
 }  // namespace
 
@@ -72,10 +113,9 @@ Parsed<std::vector<ConfigEntry>> read_config_file(const std::string& path) {
   if (!text) return std::unexpected(text.error());
   try {
     toml::table table = toml::parse(*text, path);
-    std::vector<ConfigEntry> entries;
-    if (auto r = flatten(path, table, "", entries); !r) return std::unexpected(r.error());
-    std::ranges::sort(entries, {}, &ConfigEntry::line);
-    return entries;
+    Flattener flattener(path);
+    if (auto r = flattener.add_table(table, ""); !r) return std::unexpected(r.error());
+    return flattener.take();
   } catch (const toml::parse_error& e) {
     return error_at(path, e.source().begin.line, e.description());
   }

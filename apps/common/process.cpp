@@ -1,10 +1,7 @@
 #include "process.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-#include <treadle/log.h>
 
 namespace treadle::apps {
 
@@ -18,14 +15,6 @@ bool open_standard_descriptors() noexcept {
     ::close(fd);
     return true;
   }
-}
-
-void raise_descriptor_limit() noexcept {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0)
-    log::warn("the limit on open files stays at its soft value");
 }
 
 }  // namespace treadle::apps

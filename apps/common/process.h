@@ -8,8 +8,4 @@ namespace treadle::apps {
 // else opens a descriptor. False when that cannot be done.
 [[nodiscard]] bool open_standard_descriptors() noexcept;
 
-// Raises the soft limit on open files to the hard one: each connection needs a descriptor. For
-// programs without http::listen_and_serve(), which does the same.
-void raise_descriptor_limit() noexcept;
-
 }  // namespace treadle::apps

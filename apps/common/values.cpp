@@ -1,6 +1,8 @@
 #include "values.h"
 
-#include <fmt/core.h>
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <treadle/net/addr.h>
 #include <algorithm>
@@ -111,15 +113,18 @@ std::string not_an_int(int least, int most) {
 
 template <class T, class Parse, class Show>
 Value make_value(T& variable, Parse parse, Show show, std::vector<Form> forms,
-                 std::string_view needs) {
+                 std::string_view needs, std::string_view placeholder) {
   return {[&variable, parse](std::string_view text) -> Parsed<void> {
             auto parsed = parse(text);
             if (!parsed) return std::unexpected(parsed.error());
             variable = *std::move(parsed);
             return {};
           },
-          [&variable, show] { return std::string(show(variable)); }, std::move(forms),
-          std::string(needs)};
+          [&variable, show] { return std::string(show(variable)); },
+          std::move(forms),
+          std::string(needs),
+          std::string(placeholder),
+          [&variable, initial = variable] { variable = initial; }};
 }
 
 }  // namespace
@@ -183,7 +188,7 @@ Value text_value(std::string& variable) {
           return clause("must not hold control characters");
         return std::string(text);
       },
-      [](const std::string& v) { return v; }, {Form::text}, "needs text in quotes");
+      [](const std::string& v) { return v; }, {Form::text}, "needs text in quotes", "TEXT");
 }
 
 Value address_value(std::string& variable) {
@@ -193,25 +198,25 @@ Value address_value(std::string& variable) {
         if (!net::SocketAddress::parse(text)) return clause(kNotAnAddress);
         return std::string(text);
       },
-      [](const std::string& v) { return v; }, {Form::text}, kNotAnAddress);
+      [](const std::string& v) { return v; }, {Form::text}, kNotAnAddress, "ADDR:PORT");
 }
 
 Value int_value(int& variable, int least, int most) {
   return make_value(
       variable, [least, most](std::string_view text) { return parse_int(text, least, most); },
-      [](int v) { return std::to_string(v); }, {Form::integer}, not_an_int(least, most));
+      [](int v) { return std::to_string(v); }, {Form::integer}, not_an_int(least, most), "N");
 }
 
 Value bool_value(bool& variable) {
   return make_value(
-      variable, parse_bool, [](bool v) { return v ? "true" : "false"; }, {Form::boolean},
-      kNotABool);
+      variable, parse_bool, [](bool v) { return v ? "true" : "false"; }, {Form::boolean}, kNotABool,
+      "BOOL");
 }
 
 Value duration_value(Duration& variable) {
   // The integer is for 0, which needs no unit.
   return make_value(variable, parse_duration, format_duration, {Form::text, Form::integer},
-                    kNotADuration);
+                    kNotADuration, "DURATION");
 }
 
 Value size_value(std::size_t& variable, std::size_t least, std::size_t most) {
@@ -224,7 +229,7 @@ Value size_value(std::size_t& variable, std::size_t least, std::size_t most) {
               fmt::format("needs a size from {} to {}", format_size(least), format_size(most)));
         return size;
       },
-      format_size, {Form::text, Form::integer}, kNotASize);
+      format_size, {Form::text, Form::integer}, kNotASize, "SIZE");
 }
 
 Value size_value(std::size_t& variable) { return size_value(variable, 0, kMostBytes); }
@@ -237,7 +242,68 @@ Value count_value(std::size_t& variable, int least, int most) {
         if (!count) return std::unexpected(count.error());
         return static_cast<std::size_t>(*count);
       },
-      [](std::size_t v) { return std::to_string(v); }, {Form::integer}, not_an_int(least, most));
+      [](std::size_t v) { return std::to_string(v); }, {Form::integer}, not_an_int(least, most),
+      "N");
+}
+
+Value mode_value(unsigned& variable) {
+  constexpr std::string_view kNotAMode = "needs permissions in octal such as \"0660\"";
+  return make_value(
+      variable,
+      [kNotAMode](std::string_view text) -> Parsed<unsigned> {
+        unsigned mode = 0;
+        const char* end = text.data() + text.size();
+        auto [p, ec] = std::from_chars(text.data(), end, mode, 8);
+        if (text.empty() || p != end || ec != std::errc() || mode > 0777) return clause(kNotAMode);
+        return mode;
+      },
+      [](unsigned v) { return fmt::format("{:04o}", v); }, {Form::text}, kNotAMode, "MODE");
+}
+
+Value choice_value(std::vector<std::string_view> words, std::function<void(std::size_t)> set,
+                   std::function<std::size_t()> get) {
+  std::string needs = fmt::format("needs one of \"{}\"", fmt::join(words, "\", \""));
+  return {[words, set, needs](std::string_view text) -> Parsed<void> {
+            auto word = std::ranges::find(words, text);
+            if (word == words.end()) return clause(needs);
+            set(static_cast<std::size_t>(word - words.begin()));
+            return {};
+          },
+          [words, get] { return std::string(words[get()]); },
+          {Form::text},
+          needs,
+          "WORD",
+          [set, initial = get()] { set(initial); }};
+}
+
+Value list_value(std::vector<std::string>& variable,
+                 std::function<Parsed<void>(std::string_view)> check) {
+  return {[&variable, check = std::move(check)](std::string_view text) -> Parsed<void> {
+            if (auto r = check(text); !r) return r;
+            variable.emplace_back(text);
+            return {};
+          },
+          [&variable] { return fmt::format("{}", fmt::join(variable, ",")); },
+          {Form::text},
+          "needs an array of texts in quotes",
+          "LIST",
+          [&variable, initial = variable] { variable = initial; },
+          [&variable] { variable.clear(); }};
+}
+
+Parsed<void> check_proxy(std::string_view text) {
+  constexpr std::string_view kNotAProxy =
+      "needs addresses or networks such as \"10.0.0.0/8\" or \"::1\", or \"unix\"";
+  if (text == "unix") return {};
+  const std::size_t slash = text.find('/');
+  const std::string host(text.substr(0, slash));
+  std::array<std::byte, 16> bytes;
+  const bool v4 = ::inet_pton(AF_INET, host.c_str(), bytes.data()) == 1;
+  const bool v6 = ::inet_pton(AF_INET6, host.c_str(), bytes.data()) == 1;
+  if (!v4 && !v6) return clause(kNotAProxy);
+  if (slash != std::string_view::npos && !parse_int(text.substr(slash + 1), 0, v4 ? 32 : 128))
+    return clause(kNotAProxy);
+  return {};
 }
 
 }  // namespace treadle::apps

@@ -119,5 +119,5 @@ int main(int argc, char** argv) {
   router.handle("GET /spin", spin);
   router.handle("GET /sleep", sleep_parked);
   router.handle("GET /files/{path...}", http::file_server(root, {.listing = true}));
-  return http::listen_and_serve(options, router);
+  return http::listen_and_serve(options, router, apps::serve_hooks(settings, options));
 }

@@ -1,33 +1,29 @@
 // treadle-echo: sends every byte back. One goroutine per connection, in plain blocking style.
 //
 // On SIGTERM or SIGINT it takes no more connections, reads no more, writes back what it has read
-// and ends; a second signal, or 5 seconds, ends it at once.
+// and ends; a second signal ends it at once, and so does the end of `shutdown_timeout`.
 #include <treadle/context.h>
 #include <treadle/go.h>
 #include <treadle/log.h>
+#include <treadle/net/service.h>
 #include <treadle/net/tcp.h>
-#include <treadle/runtime.h>
-#include <treadle/signals.h>
 #include <treadle/wait_group.h>
 
 #include <array>
-#include <csignal>
+#include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
-#include <string>
 #include <utility>
 
-#include "process.h"
+#include "service_settings.h"
 #include "settings.h"
 
 namespace {
 
-using namespace std::chrono_literals;
 namespace apps = treadle::apps;
 namespace log = treadle::log;
 namespace net = treadle::net;
-
-constexpr treadle::Duration kDrain = 5s;
 
 void echo(net::Conn& conn, const treadle::Context& stop) {
   std::array<std::byte, 16 * 1024> buffer;
@@ -42,63 +38,87 @@ void echo(net::Conn& conn, const treadle::Context& stop) {
   }
 }
 
-int serve(const std::string& address) {
-  auto signals = std::make_shared<treadle::SignalSet>(std::initializer_list<int>{SIGINT, SIGTERM});
-  auto listener = net::listen_tcp(address);
-  if (!listener) {
-    log::error("echo: cannot listen on {}: {}", address, listener.error().message());
-    return apps::kExitFailure;
+class EchoService final : public net::Service {
+ public:
+  EchoService(apps::Settings& settings, apps::ServiceSettings& service)
+      : settings_(settings),
+        service_(service),
+        stop_(treadle::with_cancel(treadle::background())),
+        open_(std::make_shared<treadle::WaitGroup>()) {}
+
+  treadle::Result<void> start(std::vector<net::ListenSocket> sockets) override {
+    auto listener = net::Listener::adopt(std::move(sockets.front()));
+    if (!listener) return treadle::fail(listener.error());
+    listener_.emplace(std::move(*listener));
+    closed_.add(1);
+    return {};
   }
-  log::info("echo: listening on {}", listener->address().to_string());
 
-  auto [stop, cancel_stop] = treadle::with_cancel(treadle::background());
-  auto [drain, cancel_drain] = treadle::with_cancel(treadle::background());
-  treadle::go([signals, cancel_stop, cancel_drain] {
-    if (signals->wait()) cancel_stop();
-    if (signals->wait()) cancel_drain();
-  });
-
-  // Shared, since connections that outlast the drain still count themselves out.
-  auto open = std::make_shared<treadle::WaitGroup>();
-  std::error_code accept_error;
-  {
-    treadle::ContextScope scope(stop);
+  treadle::Result<void> serve() override {
+    treadle::ContextScope scope(stop_.context);
+    accepting_ = true;
+    treadle::Result<void> result;
     for (;;) {
-      auto conn = listener->accept();
+      auto conn = listener_->accept();
       if (!conn) {
-        if (!stop.done()) accept_error = conn.error();
+        if (!stop_.context.done()) result = treadle::fail(conn.error());
         break;
       }
-      open->add(1);
-      treadle::go([open, stop, c = std::shared_ptr<net::Conn>(std::move(*conn))] {
-        echo(*c, stop);
-        c->close();
-        open->done();
-      });
+      start_echo(std::move(*conn));
     }
-  }
-  listener->close();
-  if (accept_error) {
-    log::error("echo: cannot take connections: {}", accept_error.message());
-    return apps::kExitFailure;
+    accepting_ = false;
+    {
+      // Closing a listener resets the connections in its backlog.
+      treadle::ContextScope unstopped(treadle::background());
+      for (auto conn = listener_->try_accept(); conn && *conn; conn = listener_->try_accept())
+        start_echo(std::move(*conn));
+      listener_->close();
+    }
+    closed_.done();
+    return result;
   }
 
-  auto [limit, cancel_limit] = treadle::with_timeout(drain, kDrain);
-  if (!open->wait(limit)) log::warn("echo: connections were cut off that did not end in time");
-  return 0;
-}
+  treadle::Result<void> shutdown(const treadle::Context& ctx) override {
+    stop_.cancel();
+    auto ended = closed_.wait(ctx);
+    if (ended) ended = open_->wait(ctx);
+    if (!ended) log::warn("echo: connections were cut off that did not end in time");
+    return ended;
+  }
+
+  bool accepting() const override { return accepting_; }
+  void reload() override { apps::reload_service("echo", settings_, service_); }
+  treadle::Duration drain_delay() const override { return service_.drain_delay; }
+  treadle::Duration shutdown_timeout() const override { return service_.shutdown_timeout; }
+
+ private:
+  void start_echo(std::unique_ptr<net::Conn> conn) {
+    open_->add(1);
+    treadle::go([open = open_, stop = stop_.context, c = std::shared_ptr(std::move(conn))] {
+      echo(*c, stop);
+      c->close();
+      open->done();
+    });
+  }
+
+  apps::Settings& settings_;
+  apps::ServiceSettings& service_;
+  treadle::CancelableContext stop_;
+  // Shared, since connections that outlast the drain still count themselves out.
+  std::shared_ptr<treadle::WaitGroup> open_;
+  treadle::WaitGroup closed_;
+  std::optional<net::Listener> listener_;
+  std::atomic<bool> accepting_{false};
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string listen = "127.0.0.1:8080";
-  treadle::RuntimeOptions options;
+  apps::ServiceSettings service;
   apps::Settings settings("treadle-echo", "TCP echo server: sends back every byte it receives.");
-  settings.listen_and_procs(listen, options.max_procs);
+  apps::add_service(settings, service);
   if (auto exit_code = settings.parse(argc, argv)) return *exit_code;
 
-  apps::raise_descriptor_limit();
-  int exit_code = apps::kExitFailure;
-  treadle::run(options, [&] { exit_code = serve(listen); });
-  return exit_code;
+  return net::run_service(apps::service_options("echo", service),
+                          [&] { return std::make_unique<EchoService>(settings, service); });
 }

@@ -27,5 +27,5 @@ int main(int argc, char** argv) {
 
   http::Router router;
   router.handle("GET /{path...}", http::file_server(root, files));
-  return http::listen_and_serve(options, router);
+  return http::listen_and_serve(options, router, apps::serve_hooks(settings, options));
 }

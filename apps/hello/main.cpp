@@ -20,5 +20,5 @@ int main(int argc, char** argv) {
   router.handle("GET /hello/{name}", [](http::Response& res, const http::Request& req) {
     res.print("Hello, {}!\n", req.path_value("name"));
   });
-  return http::listen_and_serve(options, router);
+  return http::listen_and_serve(options, router, apps::serve_hooks(settings, options));
 }

@@ -42,8 +42,9 @@ inline Finished run_app(std::string_view app, std::vector<std::string> flags,
 // An app that listens on a free port of its own choice. port() is 0 when it did not come up.
 class App {
  public:
-  explicit App(std::string_view app, std::vector<std::string> flags = {})
-      : process_(app_command(app, with_listen(std::move(flags)))) {
+  explicit App(std::string_view app, std::vector<std::string> flags = {},
+               const SpawnOptions& options = {})
+      : process_(app_command(app, with_listen(std::move(flags))), options) {
     constexpr std::string_view kMark = "127.0.0.1:";
     if (!process_.wait_for_output(kMark)) return;
     std::string output = process_.output();
