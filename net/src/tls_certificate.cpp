@@ -46,6 +46,8 @@ Loaded<std::vector<X509Ptr>> parse_certificates(const std::string& pem, const st
 }
 
 Loaded<KeyPtr> parse_key(const std::string& pem, const std::string& file) {
+  // OpenSSL tries many decoders in turn and then cannot tell a damaged key from none.
+  if (pem.find("PRIVATE KEY-----") == std::string::npos) return wrong(file, "no private key in it");
   const BioPtr bio = memory_bio(pem);
   bool asked = false;
   forget_errors();
@@ -53,8 +55,6 @@ Loaded<KeyPtr> parse_key(const std::string& pem, const std::string& file) {
   if (key) return key;
   const auto error = take_error();
   if (asked) return wrong(file, "the private key is encrypted; it must be readable as it is");
-  if (no_more_in_file(error.code)) return wrong(file, "no private key in it");
-  // Decoders report whatever the last of many tried says, which may be nothing better than this.
   return wrong(file, "the private key in it is damaged: " + error.text);
 }
 

@@ -187,9 +187,9 @@ std::string_view choose_alpn(const std::vector<std::string>& ours, std::string_v
   for (const std::string& name : ours) {
     for (std::string_view rest = offered; !rest.empty();) {
       const std::size_t size = static_cast<unsigned char>(rest.front());
-      const std::string_view theirs = rest.substr(1, size);
-      if (theirs == name) return theirs;
-      rest.remove_prefix(1 + theirs.size());
+      if (rest.size() <= size) break;
+      if (rest.substr(1, size) == name) return rest.substr(1, size);
+      rest.remove_prefix(1 + size);
     }
   }
   return {};

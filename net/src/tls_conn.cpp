@@ -69,21 +69,19 @@ class TlsConn::Gather {
   // The next bytes, `most` unless fewer are left; valid until the next call.
   std::span<const std::byte> next(std::size_t most) {
     const std::size_t want = std::min(most, left_);
-    std::span<const std::byte> out = front(want);
-    if (out.size() < want) {
-      together_.clear();
-      together_.reserve(want);
-      for (;;) {
-        together_.insert(together_.end(), out.begin(), out.end());
-        if (together_.size() == want) break;
-        advance(out.size());
-        out = front(want - together_.size());
-      }
-    }
-    advance(out.size());
     taken_ += want;
     left_ -= want;
-    return together_.empty() ? out : std::span<const std::byte>(together_);
+    const auto one = front(want);
+    advance(one.size());
+    if (one.size() == want) return one;
+    together_.assign(one.begin(), one.end());
+    together_.reserve(want);
+    while (together_.size() < want) {
+      const auto more = front(want - together_.size());
+      advance(more.size());
+      together_.insert(together_.end(), more.begin(), more.end());
+    }
+    return together_;
   }
 
  private:

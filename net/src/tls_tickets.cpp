@@ -48,7 +48,9 @@ void TicketKeys::rotate_locked(TimePoint now) noexcept {
   const bool just_ended = current_ && now - since_ < 2 * period_;
   previous_ = just_ended ? current_ : std::nullopt;
   current_ = fresh;
-  since_ = now;
+  // A period begins where the last one ended, although nobody may have asked just then: so no key
+  // outlives its second one.
+  since_ = just_ended ? since_ + period_ : now;
 }
 
 std::optional<TicketKey> TicketKeys::current(TimePoint now) noexcept {

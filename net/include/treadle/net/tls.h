@@ -102,10 +102,10 @@ class TlsServer {
 };
 
 struct TlsClientOptions {
-  std::string ca_file{};          // PEM; whom servers' certificates must come from. Empty: the
-                                  // system's authorities
-  std::string server_name{};      // for SNI and the check; empty: the host of the address
-  std::vector<std::string> alpn;  // offered, in order of preference; empty: none
+  std::string ca_file{};            // PEM; whom servers' certificates must come from. Empty: the
+                                    // system's authorities
+  std::string server_name{};        // for SNI and the check; empty: the host of the address
+  std::vector<std::string> alpn{};  // offered, in order of preference; empty: none
   std::optional<TlsCertificate> certificate{};  // to show when asked for one
   bool verify = true;                           // false: any certificate will do. For tests only
 };
