@@ -44,7 +44,8 @@ Result<Listed> read_entries(int fd, std::size_t most) {
     return fail_errno(error);
   }
   Listed listed;
-  for (std::size_t seen = 0;; ++seen) {
+  std::size_t seen = 0;
+  for (;;) {
     errno = 0;
     const dirent* entry = ::readdir(stream.get());
     if (entry == nullptr) {
@@ -52,11 +53,14 @@ Result<Listed> read_entries(int fd, std::size_t most) {
       if (error != 0) return fail_errno(error);
       break;
     }
-    if (seen >= most + 2) {  // "." and ".." are no entries
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    // What is passed over counts too: it is as much work.
+    if (++seen > most) {
       listed.cut = true;
       break;
     }
-    if (entry->d_name[0] == '.') continue;
+    if (name.front() == '.') continue;
     struct stat st{};
     if (::fstatat(::dirfd(stream.get()), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) continue;
