@@ -1,4 +1,5 @@
 // Files that change while they are served: the framing holds, and news show within a second.
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -213,6 +214,34 @@ TEST(FilesChange, DescriptorsAreBoundedAndClosedSoonAfterTheLastRequest) {
     EXPECT_LE(open_descriptors(), before + 32 + 8);
     // The watchdog ends the test when they stay.
     while (open_descriptors() > before + 8) sleep(20ms);
+  });
+}
+
+// Lowers the limit of descriptors for as long as it lives.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(std::size_t most) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit lower{most, before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &lower), 0);
+  }
+  ~DescriptorLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(FilesChange, RunningOutOfDescriptorsGivesUpThoseKeptOpen) {
+  run([] {
+    Files files({.open_files = 120});
+    for (int i = 0; i < 100; ++i) files.tree().write("f" + std::to_string(i), "x");
+    RawClient client(files.port());
+    EXPECT_EQ(client.roundtrip(get("/files/hello.txt")).status, 200);
+    const DescriptorLimit limit(open_descriptors() + 15);
+    for (int i = 0; i < 100; ++i)
+      EXPECT_EQ(client.roundtrip(get("/files/f" + std::to_string(i))).status, 200) << i;
   });
 }
 
