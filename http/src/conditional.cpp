@@ -9,6 +9,9 @@
 namespace treadle::http {
 namespace {
 
+// Seconds after which a date of modification tells one state of a representation from all others.
+constexpr std::int64_t kDateSettles = 2;
+
 // An entity tag at the beginning of `text`, with W/ and quotes; empty when there is none.
 std::string_view leading_etag(std::string_view text) noexcept {
   std::size_t at = text.starts_with("W/") ? 2 : 0;
@@ -106,7 +109,9 @@ bool if_range_holds(const HeaderView& headers, const Validators& current,
   const std::string_view value = headers.get("If-Range");
   if (is_etag(value)) return etag_strong_equal(value, current.etag);
   const auto date = parse_http_date(value, now);
-  return date && current.last_modified && *date == *current.last_modified;
+  if (!date || !current.last_modified || *date != *current.last_modified) return false;
+  // RFC 9110 8.8.2.2: within a second a file may change again and keep its date.
+  return now - *date >= kDateSettles;
 }
 
 }  // namespace treadle::http

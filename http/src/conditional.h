@@ -23,13 +23,14 @@ enum class Precondition : std::uint8_t {
 };
 
 // Evaluates If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since in the order of RFC
-// 9110 13.2.2. Dates that cannot be read, or come twice, are ignored. `now` (seconds since 1970)
+// 9110 13.2.2. Dates that cannot be read, or come twice, are ignored. `now`, in seconds since 1970,
 // only reads two-digit years.
 Precondition evaluate_preconditions(std::string_view method, const HeaderView& headers,
                                     const Validators& current, std::int64_t now) noexcept;
 
 // True when a Range may be honoured: there is no If-Range, or it names exactly the current strong
-// etag or the current Last-Modified (RFC 9110 13.1.5).
+// etag or the current Last-Modified (RFC 9110 13.1.5). The date counts only once it is 2 s old: it
+// is a weak validator until then.
 bool if_range_holds(const HeaderView& headers, const Validators& current,
                     std::int64_t now) noexcept;
 

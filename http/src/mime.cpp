@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <utility>
+
+#include <treadle/http/header.h>
 
 #include "chars.h"
 
@@ -108,14 +111,18 @@ static_assert(std::all_of(std::begin(kTypes), std::end(kTypes), [](const Entry& 
   return entry.extension.size() <= kLongestExtension;
 }));
 
+// Behind the last dot of the last segment; empty where there is none.
+std::string_view extension_of(std::string_view name) noexcept {
+  name = name.substr(name.rfind('/') + 1);  // npos + 1 is 0
+  const std::size_t dot = name.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : name.substr(dot + 1);
+}
+
 }  // namespace
 
 std::string_view mime_type(std::string_view name) noexcept {
-  name = name.substr(name.rfind('/') + 1);  // npos + 1 is 0
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return kUnknown;
-  const std::string_view extension = name.substr(dot + 1);
-  if (extension.size() > kLongestExtension) return kUnknown;
+  const std::string_view extension = extension_of(name);
+  if (extension.empty() || extension.size() > kLongestExtension) return kUnknown;
 
   std::array<char, kLongestExtension> lower{};
   std::transform(extension.begin(), extension.end(), lower.begin(), chars::to_lower);
@@ -125,6 +132,17 @@ std::string_view mime_type(std::string_view name) noexcept {
       [](const Entry& entry, std::string_view key) { return entry.extension < key; });
   if (found == std::end(kTypes) || found->extension != wanted) return kUnknown;
   return found->type;
+}
+
+MimeTypes::MimeTypes(std::vector<Entry> own) : own_(std::move(own)) {}
+
+std::string_view MimeTypes::of(std::string_view name) const noexcept {
+  const std::string_view extension = extension_of(name);
+  if (!extension.empty()) {
+    for (const Entry& entry : own_)
+      if (equal_ignore_case(entry.first, extension)) return entry.second;
+  }
+  return mime_type(name);
 }
 
 }  // namespace treadle::http

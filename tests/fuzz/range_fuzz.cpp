@@ -1,8 +1,12 @@
-// Ranges stay within the representation; dates and entity tags agree with themselves.
+// Ranges stay within the representation; dates and entity tags agree with themselves; a coding is
+// chosen from those there are.
 //
-// Input: eight bytes of size, then a Range value, '\n', then a value for the conditional fields.
+// Input: eight bytes of size, then a Range value, '\n', then a value for the conditional fields and
+// Accept-Encoding.
+#include <string>
 #include <vector>
 
+#include "accept_encoding.h"
 #include "conditional.h"
 #include "fuzz.h"
 #include "http_date.h"
@@ -61,6 +65,22 @@ void check_conditions(std::string_view value, std::int64_t now) {
   FUZZ_CHECK(!etag_strong_equal(value, value) || etag_weak_equal(value, value));
 }
 
+void check_coding(std::string_view accept) {
+  const std::vector<Coding> all = {Coding::br, Coding::zstd, Coding::gzip};
+  const Coding best = accept_encoding::choose(accept, all);
+  FUZZ_CHECK(accept_encoding::choose(accept, {}) == Coding::identity);
+  for (const Coding coding : all) {
+    const Coding alone = accept_encoding::choose(accept, std::vector{coding});
+    FUZZ_CHECK(alone == coding || alone == Coding::identity);
+    // More to choose from does not make what is liked unacceptable.
+    if (alone == coding) FUZZ_CHECK(best != Coding::identity);
+  }
+  if (best == Coding::identity) return;
+  FUZZ_CHECK(accept_encoding::choose(accept, std::vector{best}) == best);
+  const std::string refused = std::string(accept) + "," + std::string(coding_name(best)) + ";q=0";
+  FUZZ_CHECK(accept_encoding::choose(refused, all) != best);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -72,5 +92,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto now = static_cast<std::int64_t>(number);
   check_date(input.rest(), now);
   check_conditions(input.rest(), now);
+  check_coding(input.rest());
   return 0;
 }

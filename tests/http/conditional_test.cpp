@@ -114,6 +114,15 @@ TEST(Conditional, IfRangeWantsTheExactValidator) {
   EXPECT_FALSE(range_holds({{"If-Range", "\"v1\""}, {"If-Range", "\"v1\""}}));
 }
 
+TEST(Conditional, IfRangeTrustsADateOnlyOnceItHasSettled) {
+  const Validators current{.etag = "\"v1\"", .last_modified = kModified};
+  const std::vector<HeaderField> fields = {{"If-Range", kSame}};
+  EXPECT_FALSE(if_range_holds(HeaderView(fields), current, kModified));
+  EXPECT_FALSE(if_range_holds(HeaderView(fields), current, kModified + 1));
+  EXPECT_TRUE(if_range_holds(HeaderView(fields), current, kModified + 2));
+  EXPECT_FALSE(if_range_holds(HeaderView(fields), current, kModified - 10));
+}
+
 TEST(Conditional, EtagsCompareAsTheStandardSays) {
   EXPECT_TRUE(etag_strong_equal("\"1\"", "\"1\""));
   EXPECT_FALSE(etag_strong_equal("W/\"1\"", "W/\"1\""));

@@ -28,3 +28,16 @@ TEST(Mime, UnknownIsOctetStream) {
     EXPECT_EQ(mime_type(name), "application/octet-stream") << name;
   }
 }
+
+TEST(Mime, OwnTypesGoFirst) {
+  const treadle::http::MimeTypes types({{"glb", "model/gltf-binary"},
+                                        {"TS", "text/typescript; charset=utf-8"},
+                                        {"ts", "never/this"}});
+  EXPECT_EQ(types.of("a/house.glb"), "model/gltf-binary");
+  EXPECT_EQ(types.of("a.GLB"), "model/gltf-binary");
+  EXPECT_EQ(types.of("main.ts"), "text/typescript; charset=utf-8");
+  EXPECT_EQ(types.of("a.html"), "text/html; charset=utf-8");
+  EXPECT_EQ(types.of("glb"), "application/octet-stream");
+  EXPECT_EQ(types.of("a.glb/x"), "application/octet-stream");
+  EXPECT_EQ(treadle::http::MimeTypes().of("x.png"), "image/png");
+}

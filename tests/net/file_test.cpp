@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include <treadle/net/file.h>
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "net/net_fixture.h"
 #include "open_beneath.h"
@@ -163,6 +166,38 @@ TEST(FileBeneath, LinksInsideAreFollowedAtOnceAndRefusedBySegments) {
   EXPECT_EQ(outcome(&open_beneath_by_segments, trap.root(), "to-sub/b.txt"), "ELOOP");
   EXPECT_EQ(outcome(&open_beneath_by_segments, trap.root(), "to-sub/"), "ELOOP");
   EXPECT_EQ(outcome(&open_beneath_by_segments, trap.root(), "sub/inside-up"), "ELOOP");
+}
+
+// A directory that is exchanged for a link to one outside, over and over, while it is opened.
+TEST(FileBeneath, NeitherWayLosesTheRace) {
+  const Trap trap;
+  trap.tree.make_directory("outside");
+  trap.tree.write("outside/b.txt", "secret");
+  trap.tree.link("root/swap", "../outside");
+  std::atomic<bool> stop{false};
+  std::atomic<int> swaps{0};
+  std::thread swapper([&] {
+    const std::string a = trap.tree.path("root/sub");
+    const std::string b = trap.tree.path("root/swap");
+    while (!stop.load())
+      if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) ++swaps;
+  });
+  for (const Open open : {&at_once, &open_beneath_by_segments}) {
+    int inside = 0;
+    int refused = 0;
+    for (int i = 0; i < 2000 || ((inside == 0 || refused == 0) && i < 200'000); ++i) {
+      const std::string got = outcome(open, trap.root(), "sub/b.txt");
+      EXPECT_TRUE(got == "b" || got == "EXDEV" || got == "ELOOP" || got == "ENOENT" ||
+                  got == "ENOTDIR" || got == "EAGAIN")
+          << got;
+      (got == "b" ? inside : refused) += 1;
+    }
+    EXPECT_GT(inside, 0);
+    EXPECT_GT(refused, 0);
+  }
+  stop = true;
+  swapper.join();
+  EXPECT_GT(swaps.load(), 0);
 }
 
 TEST(FileBeneath, DirectoryUsesThem) {

@@ -1,0 +1,48 @@
+#include "file_etag.h"
+
+#include <string>
+
+namespace treadle::http::detail {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kSettled = 2 * kSecond;
+
+// Any constant would do; changing it changes every tag there is.
+constexpr HashKey kBuiltIn{0x9f2c61d07b5e48a3U, 0x13d84be6a70f95c2U};
+
+HashKey key_of(std::string_view secret) noexcept {
+  if (secret.empty()) return kBuiltIn;
+  return {keyed_hash(kBuiltIn, secret), keyed_hash({kBuiltIn.second, kBuiltIn.first}, secret)};
+}
+
+}  // namespace
+
+std::int64_t modified_ns(const struct stat& st) noexcept {
+  // File systems hold centuries, which fit; a date that does not is as old as can be told.
+  constexpr std::int64_t kMost = 9'000'000'000;
+  const auto seconds = static_cast<std::int64_t>(st.st_mtim.tv_sec);
+  if (seconds > kMost || seconds < -kMost) return seconds > 0 ? kMost * kSecond : -kMost * kSecond;
+  return seconds * kSecond + st.st_mtim.tv_nsec;
+}
+
+EntityTag::EntityTag(std::uint64_t value, bool weak) noexcept {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (const char c : weak ? std::string_view("W/\"") : std::string_view("\"")) text_[size_++] = c;
+  for (int shift = 60; shift >= 0; shift -= 4) text_[size_++] = kDigits[value >> shift & 15];
+  text_[size_++] = '"';
+}
+
+EntityTagger::EntityTagger(std::string_view secret) noexcept : key_(key_of(secret)) {}
+
+EntityTag EntityTagger::tag(const struct stat& st, Coding coding, std::int64_t now) const noexcept {
+  const std::int64_t modified = modified_ns(st);
+  const std::array<std::uint64_t, 5> parts = {
+      static_cast<std::uint64_t>(st.st_size), static_cast<std::uint64_t>(st.st_mtim.tv_sec),
+      static_cast<std::uint64_t>(st.st_mtim.tv_nsec), static_cast<std::uint64_t>(st.st_ino),
+      static_cast<std::uint64_t>(coding)};
+  const std::string_view bytes(reinterpret_cast<const char*>(parts.data()), sizeof parts);
+  return {keyed_hash(key_, bytes), modified > now - kSettled};
+}
+
+}  // namespace treadle::http::detail
