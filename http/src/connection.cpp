@@ -11,6 +11,8 @@
 #include <exception>
 #include <utility>
 
+#include "content_error.h"
+
 namespace treadle::http::detail {
 namespace {
 
@@ -21,14 +23,6 @@ constexpr std::size_t kLingerBytes = 256 * 1024;
 
 void count(std::atomic<std::uint64_t>& counter) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
-// What to answer where the body failed and the handler said nothing; 0: nothing special.
-int status_for_body_error(std::error_code e) noexcept {
-  if (!e) return 0;
-  if (e == Errc::body_too_large) return status::kContentTooLarge;
-  if (e == treadle::Errc::timed_out) return status::kRequestTimeout;
-  return status::kBadRequest;  // malformed, or ended early; a client that is gone hears nothing
 }
 
 }  // namespace
@@ -138,6 +132,7 @@ Next Connection::serve_request() {
   RequestState& request = x_->request;
   request.conn = conn_.get();
   request.body = &x_->body;
+  request.limits = &server_->options.limits;
   x_->in.pin();
   x_->body.begin(request.head, transport_, server_->parser_limits, server_->options.limits.body);
   x_->writer.begin(transport_, request, x_->body, server_->stopping);
@@ -217,12 +212,12 @@ void Connection::answer_for_handler() {
   ResponseWriter& writer = x_->writer;
   // A broken upload must not get what the handler made of its first part as if it were all.
   const std::error_code broken =
-      writer.answers_broken_body() ? std::error_code() : x_->body.error();
+      writer.answers_broken_body() ? std::error_code() : x_->request.content_error();
   if (writer.committed()) {
     if (broken && !writer.length_satisfied()) writer.abandon(broken);
     return;
   }
-  int code = status_for_body_error(broken);
+  int code = status_for_content_error(broken);
   if (code != 0) {
     count(refused_);
   } else if (writer.untouched()) {

@@ -18,6 +18,8 @@ void RequestState::clear() noexcept {
   body = nullptr;
   conn = nullptr;
   context = {};
+  limits = nullptr;
+  unusable = {};
 }
 
 void RequestState::watch_peer() const noexcept {
