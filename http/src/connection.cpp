@@ -11,7 +11,7 @@
 #include <exception>
 #include <utility>
 
-#include "content_error.h"
+#include "request_content.h"
 
 namespace treadle::http::detail {
 namespace {
