@@ -6,6 +6,10 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <vector>
+
+#include <treadle/http/cookie.h>
+#include <treadle/http/json.h>
 
 #include "http_date.h"
 #include "parser.h"
@@ -30,12 +34,14 @@ namespace http = treadle::http;
 
 namespace {
 thread_local std::size_t allocations = 0;
-}
+thread_local std::size_t allocated_bytes = 0;
+}  // namespace
 
 // The nothrow and array forms end here too. Not inlined, since compilers would then see free() take
 // what operator new gave.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
+  allocated_bytes += size;
   if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
   throw std::bad_alloc();
 }
@@ -104,6 +110,27 @@ TEST(Allocation, RangesAndDatesAllocateNothing) {
     EXPECT_TRUE(http::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT", 0).has_value());
   };
   EXPECT_EQ(allocations_when_warm(run), 0u);
+}
+
+TEST(Allocation, FindingACookieAllocatesNothing) {
+  const std::vector<http::HeaderField> fields = {
+      {"Host", "h"}, {"Cookie", "a=1; theme=dark; session=0123456789abcdef0123456789abcdef"}};
+  const auto run = [&] {
+    http::CookieReader cookies{http::HeaderView(fields)};
+    std::size_t n = 0;
+    while (cookies.next()) ++n;
+    ASSERT_EQ(n, 3u);
+  };
+  EXPECT_EQ(allocations_when_warm(run), 0u);
+}
+
+TEST(Allocation, DeepJsonIsRefusedBeforeItCosts) {
+  for (const std::size_t size : {4'096U, 10'000'000U}) {
+    const std::string text(size, '[');
+    const std::size_t before = allocated_bytes;
+    ASSERT_FALSE(http::parse_json(text).has_value());
+    EXPECT_LE(allocated_bytes - before, 32'000u) << size;
+  }
 }
 
 #else
