@@ -9,19 +9,9 @@
 #include <exception>
 
 #include "connection.h"
+#include "request_content.h"
 
 namespace treadle::http::detail {
-namespace {
-
-// What to answer where the body failed and the handler said nothing; 0: nothing special.
-int status_for_body_error(std::error_code e) noexcept {
-  if (!e) return 0;
-  if (e == Errc::body_too_large) return status::kContentTooLarge;
-  if (e == treadle::Errc::timed_out) return status::kRequestTimeout;
-  return status::kBadRequest;  // malformed, or ended early; a client that is gone hears nothing
-}
-
-}  // namespace
 
 // Prepares everything that a response needs; the head is whole, or cleared.
 void Connection::begin_request() {
@@ -33,6 +23,7 @@ void Connection::begin_request() {
   request.tls = tls_;
   judge_forwarded();
   request.body = &x_->body;
+  request.limits = &options().limits;
   doing_.set(request.head.method, request.head.target);
   transport_.begin_message();
   claim_.begin();
@@ -174,12 +165,12 @@ void Connection::answer_for_handler() {
   ResponseWriter& writer = x_->writer;
   // A broken upload must not get what the handler made of its first part as if it were all.
   const std::error_code broken =
-      writer.answers_broken_body() ? std::error_code() : x_->body.error();
+      writer.answers_broken_body() ? std::error_code() : x_->request.content_error();
   if (writer.committed()) {
     if (broken && !writer.length_satisfied()) writer.abandon(broken);
     return;
   }
-  int code = status_for_body_error(broken);
+  int code = status_for_content_error(broken);
   if (code != 0) {
     count(refused_);
   } else if (writer.untouched()) {

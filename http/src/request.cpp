@@ -24,6 +24,8 @@ void RequestState::clear() noexcept {
   secure = false;
   tls = nullptr;
   request_id.clear();
+  limits = nullptr;
+  unusable = {};
 }
 
 const std::string& RequestState::id() {

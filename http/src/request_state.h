@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <string>
+#include <expected>
 #include <string_view>
+#include <system_error>
 
 #include <treadle/context.h>
 #include <treadle/http/request.h>
@@ -17,6 +19,10 @@
 
 namespace treadle::net {
 class TlsConn;
+}
+
+namespace treadle::http {
+struct RequestLimits;
 }
 
 namespace treadle::http::detail {
@@ -46,7 +52,9 @@ struct RequestState {
   std::string_view pattern;  // the route's, for logs; empty before routing and where none matched
   Body* body = nullptr;
   RequestHost* host = nullptr;
-  Context context;  // the request's own
+  Context context;                        // the request's own
+  const RequestLimits* limits = nullptr;  // the server's; null: the defaults
+  std::error_code unusable;  // what a reader of the query or the body found wrong with it first
 
   // Who is behind it: by the connection, by a PROXY header, or by what a trusted proxy says.
   // Addresses are borrowed: those of a connection do not change from request to request.
@@ -60,6 +68,16 @@ struct RequestState {
 
   // The one that a trusted proxy sent, or a new one.
   const std::string& id();
+
+  // Says that what was read is no good, so that a handler that writes nothing gets it answered.
+  std::unexpected<std::error_code> refuse(std::error_code why) noexcept {
+    if (!unusable) unusable = why;
+    return std::unexpected(why);
+  }
+  // Why the request's content could not be used: its body failed, or what was made of it.
+  std::error_code content_error() const noexcept {
+    return body != nullptr && body->error() ? body->error() : unusable;
+  }
 
   void clear() noexcept;
 };

@@ -124,7 +124,7 @@ void ResponseWriter::abandon(std::error_code why) noexcept {
 }
 
 void ResponseWriter::note_broken_body() noexcept {
-  if (!committed_ && request_body_->error()) answers_broken_body_ = true;
+  if (!committed_ && request_->content_error()) answers_broken_body_ = true;
 }
 
 bool ResponseWriter::length_satisfied() const noexcept {

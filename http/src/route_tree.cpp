@@ -128,12 +128,14 @@ void RouteTree::find(std::string_view method, std::string_view host, const Decod
   host = without_port(host);
   const Walk walk{path.segments(), path.trailing_slash()};
   const std::uint32_t found = match_host(host, method, walk);
-  if (found == kNone) {
-    // A link that lacks only the last slash is more likely than a wrong method.
-    if (!walk.slash && match_host(host, method, {walk.segments, true}) != kNone) {
+  if (!exact(found, walk) && !walk.slash) {
+    const Walk with_slash{walk.segments, true};
+    if (exact(match_host(host, method, with_slash), with_slash)) {
       match.outcome = RouteOutcome::add_slash;
       return;
     }
+  }
+  if (found == kNone) {
     match.allow = allowed_methods(host, walk);
     if (!match.allow.empty()) match.outcome = RouteOutcome::method_not_allowed;
     return;
@@ -159,6 +161,14 @@ const RouteTree::HostRoots* RouteTree::find_host(std::string_view host) const no
       [](const HostRoots& roots, std::string_view key) { return host_less(roots.host, key); });
   if (at == hosts_.end() || !equal_ignore_case(at->host, host)) return nullptr;
   return &*at;
+}
+
+// Whether the pattern names the very path: it may have wildcards, but a last one that takes all
+// that follows has taken nothing.
+bool RouteTree::exact(std::uint32_t found, const Walk& walk) const noexcept {
+  if (found == kNone) return false;
+  const auto& segments = patterns_[found].segments;
+  return segments.back().kind != Kind::rest || segments.size() > walk.segments.size();
 }
 
 std::uint32_t RouteTree::match_host(std::string_view host, std::string_view method,
@@ -221,7 +231,11 @@ std::string RouteTree::allowed_methods(std::string_view host, const Walk& walk) 
   for (const HostRoots* roots : std::array{find_host(host), find_host({})}) {
     if (roots == nullptr) continue;
     for (const MethodRoot& root : roots->methods) {
-      if (root.method.empty() || match_node(root.node, 0, walk) == kNone) continue;
+      if (root.method.empty()) continue;
+      // Where a redirection to the slash would have followed, the method is what is wrong.
+      if (match_node(root.node, 0, walk) == kNone &&
+          (walk.slash || match_node(root.node, 0, {walk.segments, true}) == kNone))
+        continue;
       add(root.method);
       if (root.method == "GET") add("HEAD");
     }

@@ -10,6 +10,9 @@
 // host, the method before GET for HEAD before none, and a literal before {name} before {name...}
 // finds the narrowest pattern, whatever the order of registration.
 //
+// As in Go's mux, a path without a last slash goes to "path/" where a pattern names exactly that
+// and none names "path": with "/" and "/images/", "/images" is redirected and not answered by "/".
+//
 // Cost: each tree node is visited once at most, so a lookup is bounded by the routes, never
 // exponential in the path. It allocates nothing once the RouteMatch is warm.
 #pragma once
@@ -40,7 +43,7 @@ enum class RouteOutcome : std::uint8_t {
   found,
   not_found,           // 404
   method_not_allowed,  // 405 with `allow`; for OPTIONS a 204 with it does as well
-  add_slash,  // nothing here, but a subtree "path/": redirect, 301 to GET and HEAD, else 308
+  add_slash,  // "path/" has a pattern, "path" at most a wider one: 301 to GET and HEAD, else 308
 };
 
 // The answer of a lookup. Reuse one object: it keeps its memory.
@@ -106,6 +109,7 @@ class RouteTree {
   const HostRoots* find_host(std::string_view host) const noexcept;
   std::uint32_t root_for(const RoutePattern& pattern);
   std::uint32_t literal_child(std::uint32_t node, const std::string& text);
+  bool exact(std::uint32_t found, const Walk& walk) const noexcept;
   std::uint32_t match_host(std::string_view host, std::string_view method, const Walk& walk) const;
   std::uint32_t match_method(const HostRoots& roots, std::string_view method,
                              const Walk& walk) const;

@@ -36,6 +36,15 @@ class HttpCategory final : public std::error_category {
       case Errc::content_length: return "more body than the declared Content-Length";
       case Errc::head_sent: return "status and header fields were sent already";
       case Errc::aborted: return "response was given up";
+      case Errc::unsupported_media_type: return "unsupported media type";
+      case Errc::malformed_query: return "malformed query";
+      case Errc::malformed_form: return "malformed form";
+      case Errc::form_too_large: return "form too large";
+      case Errc::malformed_json: return "malformed JSON";
+      case Errc::json_too_deep: return "JSON nested too deep";
+      case Errc::json_too_large: return "JSON of too many values";
+      case Errc::storage_failed: return "form could not be stored";
+      case Errc::unprintable_json: return "value cannot be written as JSON";
     }
     return fmt::format("http error {}", code);
   }

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include <treadle/http/query.h>
+
 namespace treadle::http {
 
 // A path split on '/' and each segment decoded once (RFC 3986 2.4), so that an encoded slash stays
@@ -64,11 +66,6 @@ std::optional<std::string> percent_decode(std::string_view text);
 
 // Encodes everything but unreserved characters (RFC 3986 2.3), '/' included.
 std::string percent_encode(std::string_view text);
-
-struct QueryPair {
-  std::string name;
-  std::string value;
-};
 
 enum class QueryError : std::uint8_t { bad_escape, too_many };
 

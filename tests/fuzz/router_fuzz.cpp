@@ -1,7 +1,7 @@
 // The tree of routes answers as a plain walk over all patterns would.
 //
 // Input: patterns, one per line, an empty line, then requests as "METHOD host path".
-#include <optional>
+#include <string>
 #include <vector>
 
 #include <treadle/http/header.h>
@@ -48,6 +48,12 @@ bool path_matches(const RoutePattern& p, const DecodedPath& path) {
   return i == segments.size();
 }
 
+std::string percent_encode_path(const DecodedPath& path) {
+  std::string out;
+  for (const std::string_view segment : path.segments()) out += "/" + percent_encode(segment);
+  return out;
+}
+
 bool narrower_or_equal(RouteRelation r) {
   return r == RouteRelation::narrower || r == RouteRelation::equal;
 }
@@ -72,29 +78,63 @@ void check_values(const RoutePattern& p, const RouteMatch& match) {
   FUZZ_CHECK(i == match.values.size());
 }
 
+// The pattern that must answer `asked`; null when there is none.
+const RoutePattern* best_for(const RouteTree& tree, const Asked& asked) {
+  const RoutePattern* best = nullptr;
+  for (std::uint32_t i = 0; i < tree.size(); ++i) {
+    const RoutePattern& p = tree.pattern(i);
+    if (!host_matches(p, asked.host) || !path_matches(p, asked.path)) continue;
+    if (!method_matches(p, asked.method)) continue;
+    if (best == nullptr || beats(p, *best))
+      best = &p;
+    else
+      FUZZ_CHECK(beats(*best, p));  // else the two should have been a conflict
+  }
+  return best;
+}
+
+bool other_method_for(const RouteTree& tree, const Asked& asked) {
+  for (std::uint32_t i = 0; i < tree.size(); ++i) {
+    const RoutePattern& p = tree.pattern(i);
+    if (host_matches(p, asked.host) && path_matches(p, asked.path) && !p.method.empty())
+      return true;
+  }
+  return false;
+}
+
+// Whether a last wildcard that takes all that follows has something to take.
+bool inexact(const RoutePattern& p, const DecodedPath& path) {
+  const std::size_t segments = path.segments().size() + (path.trailing_slash() ? 1 : 0);
+  return p.segments.back().kind == Kind::rest &&
+         (segments > p.segments.size() || !path.trailing_slash());
+}
+
 void check_request(const RouteTree& tree, const Asked& asked) {
   RouteMatch match;
   tree.find(asked.method, asked.host, asked.path, match);
 
-  const RoutePattern* best = nullptr;
-  bool other_method = false;
-  for (std::uint32_t i = 0; i < tree.size(); ++i) {
-    const RoutePattern& p = tree.pattern(i);
-    if (!host_matches(p, asked.host) || !path_matches(p, asked.path)) continue;
-    if (!method_matches(p, asked.method)) {
-      other_method = true;
-    } else if (best == nullptr || beats(p, *best)) {
-      best = &p;
-    } else {
-      FUZZ_CHECK(beats(*best, p));  // else the two should have been a conflict
-    }
+  const RoutePattern* best = best_for(tree, asked);
+  bool slash = false;
+  bool other_method = other_method_for(tree, asked);
+  if (!asked.path.trailing_slash()) {
+    DecodedPath longer;
+    const std::string text = percent_encode_path(asked.path) + "/";
+    FUZZ_CHECK(longer.assign(text) == DecodedPath::Status::clean);
+    const Asked with_slash{asked.method, asked.host, longer};
+    const RoutePattern* there = best_for(tree, with_slash);
+    slash = (best == nullptr || inexact(*best, asked.path)) && there != nullptr &&
+            !inexact(*there, longer);
+    other_method = other_method || other_method_for(tree, with_slash);
   }
-  FUZZ_CHECK((match.outcome == RouteOutcome::found) == (best != nullptr));
-  if (best != nullptr) {
+  if (slash) {
+    FUZZ_CHECK(match.outcome == RouteOutcome::add_slash);
+  } else if (best != nullptr) {
+    FUZZ_CHECK(match.outcome == RouteOutcome::found);
     FUZZ_CHECK(&tree.pattern(match.route) == best);
     check_values(*best, match);
-  } else if (match.outcome != RouteOutcome::add_slash) {
-    FUZZ_CHECK((match.outcome == RouteOutcome::method_not_allowed) == other_method);
+  } else {
+    FUZZ_CHECK(match.outcome ==
+               (other_method ? RouteOutcome::method_not_allowed : RouteOutcome::not_found));
     FUZZ_CHECK(match.allow.empty() != other_method);
   }
 }

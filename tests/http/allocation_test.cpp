@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include <treadle/http/cookie.h>
+#include <treadle/http/json.h>
+
 #include "access_log.h"
 #include "forwarded.h"
 #include "http_date.h"
@@ -34,12 +37,14 @@ namespace http = treadle::http;
 
 namespace {
 thread_local std::size_t allocations = 0;
-}
+thread_local std::size_t allocated_bytes = 0;
+}  // namespace
 
 // The nothrow and array forms end here too. Not inlined, since compilers would then see free() take
 // what operator new gave.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
+  allocated_bytes += size;
   if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
   throw std::bad_alloc();
 }
@@ -142,6 +147,27 @@ TEST(Allocation, JudgingProxiesAllocatesNothing) {
                               .trusted);
             }),
             0u);
+}
+
+TEST(Allocation, FindingACookieAllocatesNothing) {
+  const std::vector<http::HeaderField> fields = {
+      {"Host", "h"}, {"Cookie", "a=1; theme=dark; session=0123456789abcdef0123456789abcdef"}};
+  const auto run = [&] {
+    http::CookieReader cookies{http::HeaderView(fields)};
+    std::size_t n = 0;
+    while (cookies.next()) ++n;
+    ASSERT_EQ(n, 3u);
+  };
+  EXPECT_EQ(allocations_when_warm(run), 0u);
+}
+
+TEST(Allocation, DeepJsonIsRefusedBeforeItCosts) {
+  for (const std::size_t size : {4'096U, 10'000'000U}) {
+    const std::string text(size, '[');
+    const std::size_t before = allocated_bytes;
+    ASSERT_FALSE(http::parse_json(text).has_value());
+    EXPECT_LE(allocated_bytes - before, 32'000u) << size;
+  }
 }
 
 #else

@@ -106,7 +106,7 @@ TEST(RouteTree, SubtreeWithoutItsSlashIsRedirected) {
   EXPECT_EQ(find(tree, "GET", "/docs/"), "/docs/{$}");
   EXPECT_EQ(find(tree, "GET", "/docs/x"), "404");
   EXPECT_EQ(find(tree, "GET", "/a"), "slash");
-  EXPECT_EQ(find(tree, "POST", "/get"), "404");
+  EXPECT_EQ(find(tree, "POST", "/get"), "405 GET, HEAD");
   EXPECT_EQ(find(tree, "GET", "/both"), "/both");
   EXPECT_EQ(find(tree, "GET", "/both/"), "/both/");
 }

@@ -12,6 +12,18 @@ enum class Errc {
   content_length,      // the handler wrote more than the Content-Length it declared
   head_sent,           // too late: status and header fields have left
   aborted,             // the response was given up: nothing more can be written
+  // What readers of queries, forms and JSON say. A handler that then writes nothing gets the status
+  // answered for it, as with a body that could not be read.
+  unsupported_media_type,  // Content-Type or an encoding is not what the handler reads: 415
+  malformed_query,         // a bad escape: 400
+  malformed_form,          // an urlencoded or multipart body breaks its format: 400
+  form_too_large,          // more pairs or parts, or larger ones, than RequestLimits allow: 413
+  malformed_json,          // not a JSON text (RFC 8259), or an object's name comes twice: 400
+  json_too_deep,           // arrays and objects inside of each other beyond the limit: 400
+  json_too_large,          // more values than the limit: 413
+  storage_failed,          // a form's files could not be kept; the log says why: 500
+  // What write_json() says.
+  unprintable_json,  // a string that is not UTF-8, or arrays and objects nested too deep
 };
 
 // Never parks; any thread. The category outlives every static object.

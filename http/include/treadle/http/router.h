@@ -18,8 +18,9 @@ namespace treadle::http {
 //
 // A pattern without a method takes every method; GET also takes HEAD. Of several that match, the
 // narrowest wins, in whatever order they came. Where only other methods match the answer is 405
-// with Allow; where nothing does, 404; a path that lacks the slash of a subtree is redirected to
-// it. Matching is by decoded segments: %2F never splits one.
+// with Allow; where nothing does, 404. A path that lacks the slash of a subtree is redirected to it
+// unless it has a pattern of its own, even where a wider one would answer. Matching is by decoded
+// segments: %2F never splits one.
 //
 // A Router is a handle: copies share their routes. Register everything before serving begins; from
 // then on any number of goroutines use it at once.

@@ -1,0 +1,124 @@
+// JSON bodies: what they must be, and how nlohmann::json is kept from throwing and from recursing
+// as deep as a client likes.
+#include <treadle/http/json.h>
+
+#include <treadle/http/request.h>
+#include <treadle/http/response.h>
+#include <treadle/http/status.h>
+#include <treadle/log.h>
+
+#include <optional>
+#include <utility>
+
+#include "json_builder.h"
+#include "media_type.h"
+#include "request_content.h"
+
+namespace treadle::http {
+namespace {
+
+constexpr std::size_t kMaxDepth = 200;
+
+// Counts what the library's parser reads, for where an error is: what it tells the builder lacks
+// the position of any but its own errors.
+class CountedText {
+ public:
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  CountedText() noexcept = default;
+  CountedText(const char* at, const char** furthest) noexcept : at_(at), furthest_(furthest) {}
+  reference operator*() const noexcept { return *at_; }
+  CountedText& operator++() noexcept {
+    ++at_;
+    if (furthest_ != nullptr) *furthest_ = at_;
+    return *this;
+  }
+  CountedText operator++(int) noexcept {
+    CountedText before = *this;
+    ++*this;
+    return before;
+  }
+  bool operator==(const CountedText& other) const noexcept { return at_ == other.at_; }
+
+ private:
+  const char* at_ = nullptr;
+  const char** furthest_ = nullptr;
+};
+
+bool is_json(std::string_view content_type) noexcept {
+  const auto type = parse_media_type(content_type);
+  if (!type) return false;
+  if (type->is("application", "json")) return true;
+  constexpr std::string_view kSuffix = "+json";
+  return type->subtype.size() > kSuffix.size() &&
+         equal_ignore_case(type->subtype.substr(type->subtype.size() - kSuffix.size()), kSuffix);
+}
+
+bool nests_at_most(const nlohmann::json& value, std::size_t depth) {
+  if (!value.is_structured()) return true;
+  if (depth == 0) return false;
+  for (const nlohmann::json& child : value) {
+    if (child.is_structured() && !nests_at_most(child, depth - 1)) return false;
+  }
+  return true;
+}
+
+// The text of `value`; nothing when it has a string that is not UTF-8.
+std::optional<std::string> print(const nlohmann::json& value) {
+  try {
+    return value.dump();
+  } catch (const nlohmann::json::type_error&) {
+    return std::nullopt;
+  }
+}
+
+Result<void> refuse_value(Response& res, const char* why) {
+  log::error("http: a value cannot be written as JSON: {}", why);
+  if (!res.head_sent()) (void)res.send_error(status::kInternalServerError);
+  return fail(Errc::unprintable_json);
+}
+
+}  // namespace
+
+std::expected<nlohmann::json, JsonError> parse_json(std::string_view text,
+                                                    const JsonOptions& options) {
+  if (options.depth > kMaxDepth) throw Panic("treadle::http: JsonOptions::depth exceeds 200");
+  // The library takes a NUL for the end of its input, and what is behind it would go unseen.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
+    return std::unexpected(JsonError{Errc::malformed_json, nul + 1, "NUL"});
+  detail::JsonBuilder builder(options);
+  const char* const end = text.data() + text.size();
+  const char* furthest = text.data();
+  if (nlohmann::json::sax_parse(CountedText(text.data(), &furthest), CountedText(end, nullptr),
+                                &builder))
+    return std::move(builder.root());
+  JsonError error = builder.error();
+  error.position = static_cast<std::size_t>(furthest - text.data());
+  return std::unexpected(error);
+}
+
+Result<nlohmann::json> read_json(const Request& req, const JsonOptions& options) {
+  if (!is_json(detail::content_type_of(req.headers())))
+    return detail::refuse_content(req, Errc::unsupported_media_type, "no JSON");
+  const Result<std::string> text = req.body().read_all(options.size);
+  if (!text) return fail(text.error());
+  auto value = parse_json(*text, options);
+  if (value) return std::move(*value);
+  return detail::refuse_content(
+      req, value.error().code,
+      fmt::format("{} at byte {}", value.error().reason, value.error().position));
+}
+
+Result<void> write_json(Response& res, const nlohmann::json& value) {
+  if (!nests_at_most(value, kMaxDepth)) return refuse_value(res, "nested too deep");
+  const std::optional<std::string> text = print(value);
+  if (!text) return refuse_value(res, "a string is not UTF-8");
+  if (!res.head_sent() && !res.get_header("Content-Type")) res.content_type("application/json");
+  return res.write(*text);
+}
+
+}  // namespace treadle::http
