@@ -77,7 +77,6 @@ class RawTable {
     for (const RawCase& c : cases) run(c);
   }
   void run(const RawCase& c) const {
-    const testing::ScopedTrace trace(__FILE__, __LINE__, shown(c.bytes));
     if (!attempt(c, {}) || whole_only_) return;
     std::vector<std::size_t> positions;
     if (c.bytes.size() <= 1024) {
@@ -97,11 +96,6 @@ class RawTable {
   static std::size_t most_cuts() { return patience() > 30s ? 4 : 32; }
 
   bool attempt(const RawCase& c, const std::vector<std::size_t>& positions) const {
-    const testing::ScopedTrace trace(__FILE__, __LINE__,
-                                     positions.empty()
-                                         ? std::string("whole")
-                                         : "cut at " + std::to_string(positions.front()) + ", " +
-                                               std::to_string(positions.size() + 1) + " pieces");
     const int before = failures();
     RawClient client(port_);
     std::string bytes = c.bytes;
@@ -111,15 +105,21 @@ class RawTable {
     const auto kind =
         c.bytes.starts_with("HEAD ") ? RawClient::Request::head : RawClient::Request::other;
     const RawResponse r = client.read_response(kind);
-    EXPECT_EQ(r.status, c.status) << r.raw;
-    EXPECT_EQ(r.version, "HTTP/1.1");
-    EXPECT_EQ(r.body, c.body.empty() ? r.body : c.body);
+    // No SCOPED_TRACE: it belongs to the thread, and waiting moves us to another.
+    std::string sent = shown(c.bytes);
+    if (!positions.empty()) {
+      sent += "\nin " + std::to_string(positions.size() + 1) + " pieces, the first of " +
+              std::to_string(positions.front());
+    }
+    EXPECT_EQ(r.status, c.status) << sent << '\n' << r.raw;
+    EXPECT_EQ(r.version, "HTTP/1.1") << sent;
+    EXPECT_EQ(r.body, c.body.empty() ? r.body : c.body) << sent;
     if (c.fate == Fate::closed) {
-      EXPECT_EQ(r.header("Connection"), "close") << r.raw;
-      EXPECT_EQ(client.read_until_close(), "");
+      EXPECT_EQ(r.header("Connection"), "close") << sent << '\n' << r.raw;
+      EXPECT_EQ(client.read_until_close(), "") << sent;
     } else {
-      EXPECT_NE(r.header("Connection"), "close") << r.raw;
-      EXPECT_EQ(client.roundtrip(get("/next")).body, "GET /next host=localhost ");
+      EXPECT_NE(r.header("Connection"), "close") << sent << '\n' << r.raw;
+      EXPECT_EQ(client.roundtrip(get("/next")).body, "GET /next host=localhost ") << sent;
     }
     return failures() == before;
   }

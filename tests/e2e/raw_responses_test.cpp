@@ -96,21 +96,20 @@ TEST(RawResponses, WhatMustNotStandInAHeadIsA500WithNothingOfIt) {
     };
     RawClient client(answers.port());
     for (const Case& c : cases) {
-      SCOPED_TRACE(c.what);
       answers = [&](Response& res, const Request&) {
         res.status(201).header("Set-Cookie", "secret=1").header("ETag", "\"lost\"");
         res.print("half an answer");
         c.wrong(res);
-        ADD_FAILURE() << "did not panic";
+        ADD_FAILURE() << c.what << " did not panic";
       };
       const RawResponse r = client.roundtrip(get("/guilty"));
-      EXPECT_EQ(r.status, 500);
-      EXPECT_EQ(r.body, "Internal Server Error\n");
+      EXPECT_EQ(r.status, 500) << c.what;
+      EXPECT_EQ(r.body, "Internal Server Error\n") << c.what;
       for (std::string_view lost : {"Injected", "secret", "lost", "half"})
         EXPECT_EQ(r.raw.find(lost), std::string::npos) << r.raw;
       // The connection is none the worse for it.
       answers = [](Response& res, const Request&) { res.print("next"); };
-      EXPECT_EQ(client.roundtrip(get("/")).body, "next");
+      EXPECT_EQ(client.roundtrip(get("/")).body, "next") << c.what;
     }
     EXPECT_EQ(answers->stats().accepted, 1U);
     std::size_t logged = 0;
@@ -333,8 +332,8 @@ TEST(RawResponses, StatusesAndMethodsWithoutABodyHaveNone) {
                                                      {"OPTIONS", 204, "none"}}) {
       for (std::size_t size : {10U, 40'000U}) {
         for (bool flush : {false, true}) {
-          SCOPED_TRACE(std::string(c.method) + " " + std::to_string(c.status) + " " +
-                       std::to_string(size) + (flush ? " flushed" : ""));
+          const std::string what = std::string(c.method) + " " + std::to_string(c.status) + " " +
+                                   std::to_string(size) + (flush ? " flushed" : "");
           answers = [&](Response& res, const Request& req) {
             if (req.path() == "/next") {
               res.print("next");
@@ -349,15 +348,15 @@ TEST(RawResponses, StatusesAndMethodsWithoutABodyHaveNone) {
           client.send(std::string(c.method) +
                       " / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n" + get("/next"));
           const std::string first = client.read_until("\r\n\r\n");
-          EXPECT_EQ(first.find("Transfer-Encoding"), std::string::npos) << first;
+          EXPECT_EQ(first.find("Transfer-Encoding"), std::string::npos) << what << first;
           const bool has_length = first.find("Content-Length: ") != std::string::npos;
           if (c.length != "10") {
-            EXPECT_EQ(has_length, c.length != "none") << first;
+            EXPECT_EQ(has_length, c.length != "none") << what << first;
           }
           // Its head is followed by the next response at once.
           const RawResponse next = client.read_response();
-          EXPECT_EQ(next.status, 200);
-          EXPECT_EQ(next.body, "next");
+          EXPECT_EQ(next.status, 200) << what;
+          EXPECT_EQ(next.body, "next") << what;
         }
       }
     }
