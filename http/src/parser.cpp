@@ -14,6 +14,7 @@
 #include "field_scan.h"
 #include "head_fields.h"
 #include "llhttp_machine.h"
+#include "method.h"
 #include "target.h"
 
 namespace treadle::http {
@@ -69,6 +70,7 @@ struct RequestParser::Impl {
   std::optional<std::size_t> skip_empty_lines(std::string_view bytes) noexcept;
   HeadResult read_line(std::string_view bytes, const ParserLimits& limits) noexcept;
   HeadResult finish(std::string_view bytes, RequestHead& head);
+  void name_refused(std::string_view bytes, RequestHead& head) const noexcept;
   BodyResult parse_body(std::string_view bytes, const ParserLimits& limits);
 };
 
@@ -174,6 +176,18 @@ HeadResult RequestParser::Impl::finish(std::string_view bytes, RequestHead& head
   return {ParseStatus::complete, bytes.size(), {}};
 }
 
+// What can be said about a request that was refused; `bytes` as parse_head() got them.
+void RequestParser::Impl::name_refused(std::string_view bytes, RequestHead& head) const noexcept {
+  head.clear();
+  if (!method_known) return;
+  bytes.remove_prefix(std::min(bytes.find_first_not_of("\r\n"), bytes.size()));
+  const std::size_t space = bytes.find(' ');
+  head.method = known_method(bytes.substr(0, space));
+  if (line.size == 0) return;
+  bytes.remove_prefix(space + 1);
+  head.target = bytes.substr(0, bytes.find(' '));
+}
+
 BodyResult RequestParser::Impl::parse_body(std::string_view bytes, const ParserLimits& limits) {
   switch (phase) {
     case Phase::failed: return {ParseStatus::error, 0, {}, error};
@@ -207,7 +221,9 @@ HeadResult RequestParser::parse_head(std::string_view bytes, const ParserLimits&
                                      RequestHead& head) {
   if (impl_->phase == Impl::Phase::failed) return {ParseStatus::error, 0, impl_->error};
   impl_->phase = Impl::Phase::head;  // a body left unread is the caller's to deal with
-  return impl_->parse_head(bytes, limits, head);
+  const HeadResult result = impl_->parse_head(bytes, limits, head);
+  if (result.status == ParseStatus::error) impl_->name_refused(bytes, head);
+  return result;
 }
 
 BodyResult RequestParser::parse_body(std::string_view bytes, const ParserLimits& limits) {

@@ -27,7 +27,7 @@ struct RequestHead {
   std::string_view method;  // a known method's name
   std::string_view target;  // as it stands in the request line
   std::string_view
-      path;  // origin-form path, still encoded; "*" for OPTIONS *; "/" for an empty one
+      path;  // origin-form path, still encoded; "/" for an empty one; "*" for OPTIONS to the server
   std::string_view query;  // without '?', still encoded
   std::string_view host;   // authority in force (Host, or that of an absolute-form target)
   int minor_version = 1;   // HTTP/1.0 or 1.1
@@ -71,6 +71,9 @@ class RequestParser {
   // `bytes` must begin at the same byte of the stream on each call for one request; it may have
   // been moved in memory. Work is linear in the head's size whatever the splits: it remembers how
   // far it searched.
+  // `head` is filled in when complete. On an error it has the method, and the target, when the
+  // bytes came so far and these are valid, for the log and because no answer to HEAD has a body;
+  // everything else in it is as clear() leaves it. With need_more it is not touched.
   HeadResult parse_head(std::string_view bytes, const ParserLimits& limits, RequestHead& head);
 
   struct BodyResult {

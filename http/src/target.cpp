@@ -17,8 +17,8 @@ std::unexpected<ParseError> refuse(const char* reason, int status = 400) noexcep
   return std::unexpected(ParseError{status, reason});
 }
 
-// Whether `text` is characters of class `which` and well-formed escapes. %00 is no part of a path:
-// it would end the name of a file for whoever opens it.
+// Whether `text` is characters of class `which` and well-formed escapes. %00 is no part of a path
+// or a host: it would end the name for whoever opens the file or looks the host up.
 bool valid_encoded(std::string_view text, chars::Class which) noexcept {
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (chars::is(text[i], which)) continue;
@@ -26,7 +26,7 @@ bool valid_encoded(std::string_view text, chars::Class which) noexcept {
     const int high = chars::hex_value(text[i + 1]);
     const int low = chars::hex_value(text[i + 2]);
     if (high < 0 || low < 0) return false;
-    if (which == chars::kPath && high == 0 && low == 0) return false;
+    if (which != chars::kQuery && high == 0 && low == 0) return false;
     i += 2;
   }
   return true;
@@ -110,7 +110,8 @@ std::expected<Target, ParseError> parse_target(std::string_view method,
       return refuse("bad character or escape in the query");
     }
   }
-  if (out.path.empty()) out.path = "/";
+  // OPTIONS without a path is what the last proxy makes "OPTIONS *" of (RFC 9112 3.2.4).
+  if (out.path.empty()) out.path = method == "OPTIONS" && mark == rest.size() ? "*" : "/";
   return out;
 }
 

@@ -11,12 +11,13 @@ namespace treadle::http {
 
 // What a request-target says. Views into it, or static text.
 struct Target {
-  std::string_view path;       // still encoded; "/" for an empty one, "*" for OPTIONS *
+  std::string_view path;       // still encoded; "/" for an empty one, "*" for the whole server
   std::string_view query;      // without '?'
   std::string_view authority;  // of an absolute-form target; empty for the other forms
 };
 
-// Reads origin-form, absolute-form (http and https) and, for OPTIONS, "*". Anything that RFC 3986
+// Reads origin-form, absolute-form (http and https) and, for OPTIONS, "*", which an absolute-form
+// without path and query stands for too. Anything that RFC 3986
 // does not let stand in a URI is refused: raw delimiters, bad escapes, fragments, non-ASCII bytes.
 std::expected<Target, ParseError> parse_target(std::string_view method,
                                                std::string_view target) noexcept;

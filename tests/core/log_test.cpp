@@ -1,7 +1,5 @@
 // pure: no goroutines
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <string>
 #include <thread>
@@ -9,40 +7,12 @@
 
 #include <treadle/log.h>
 
+#include "support/captured_stderr.h"
+
 namespace treadle {
 namespace {
 
-// What is written to standard error while it lives.
-class CapturedStderr {
- public:
-  CapturedStderr() : file_(::memfd_create("stderr", MFD_CLOEXEC)), saved_(::dup(STDERR_FILENO)) {
-    ::dup2(file_, STDERR_FILENO);
-  }
-  ~CapturedStderr() {
-    ::dup2(saved_, STDERR_FILENO);
-    ::close(saved_);
-    ::close(file_);
-    log::set_level(log::Level::info);
-  }
-  CapturedStderr(const CapturedStderr&) = delete;
-  CapturedStderr& operator=(const CapturedStderr&) = delete;
-
-  std::vector<std::string> lines() const {
-    std::string text(static_cast<std::size_t>(::lseek(file_, 0, SEEK_END)), '\0');
-    if (::pread(file_, text.data(), text.size(), 0) < 0) return {};
-    std::vector<std::string> out;
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t end = text.find('\n', at);
-      out.push_back(text.substr(at, end - at));
-      at = end == std::string::npos ? text.size() : end + 1;
-    }
-    return out;
-  }
-
- private:
-  int file_;
-  int saved_;
-};
+using test::CapturedStderr;
 
 TEST(LogWrite, LineHasTimeLevelAndText) {
   const CapturedStderr captured;

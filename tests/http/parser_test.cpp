@@ -82,6 +82,27 @@ TEST(Parser, RefusalSticksUntilReset) {
   EXPECT_EQ(parser.parse_head(kBrowser, {}, head).status, http::ParseStatus::complete);
 }
 
+TEST(Parser, RefusalNamesMethodAndTargetAsFarAsTheyAreValid) {
+  const auto named = [](std::string_view bytes) {
+    http::RequestParser parser;
+    http::RequestHead head;
+    head.headers = {{"left", "over"}};
+    head.host = "left over";
+    EXPECT_EQ(parser.parse_head(bytes, {}, head).status, http::ParseStatus::error);
+    EXPECT_EQ(head.headers.size(), 0u);
+    EXPECT_EQ(head.host, "");
+    return std::string(head.method) + " " + std::string(head.target);
+  };
+  EXPECT_EQ(named("BREW / HTTP/1.1\r\n\r\n"), " ");
+  EXPECT_EQ(named("GET"
+                  "\n"),
+            " ");
+  EXPECT_EQ(named("HEAD /%zz HTTP/1.1\r\n"), "HEAD ");
+  EXPECT_EQ(named("\r\nHEAD /a HTTP/2.0\r\n"), "HEAD ");
+  EXPECT_EQ(named("HEAD /a?b HTTP/1.1\r\nHost: a\r\n b\r\n"), "HEAD /a?b");
+  EXPECT_EQ(named("\r\n\r\nPUT http://h/ HTTP/1.1\r\n\r\n"), "PUT http://h/");
+}
+
 TEST(Parser, BadBodySticksToo) {
   http::RequestParser parser;
   http::RequestHead head;

@@ -104,6 +104,10 @@ TEST(RequestLine, TargetsOfAllFormsAreTakenApart) {
             "[Host=h] : \n");
   EXPECT_EQ(transcript_of(with_line("GET HTTPS://[::1] HTTP/1.1")),
             "GET HTTPS://[::1] path=/ query= host=[::1] HTTP/1.1 keep [Host=h] : \n");
+  EXPECT_EQ(transcript_of(with_line("OPTIONS http://a HTTP/1.1")),
+            "OPTIONS http://a path=* query= host=a HTTP/1.1 keep [Host=h] : \n");
+  EXPECT_EQ(transcript_of(with_line("OPTIONS http://a? HTTP/1.1")),
+            "OPTIONS http://a? path=/ query= host=a HTTP/1.1 keep [Host=h] : \n");
   EXPECT_EQ(transcript_of(with_line("GET http://a?q HTTP/1.1")),
             "GET http://a?q path=/ query=q host=a HTTP/1.1 keep [Host=h] : \n");
   EXPECT_EQ(transcript_of(with_line("GET //a//b HTTP/1.1")),
@@ -137,6 +141,7 @@ TEST(RequestLine, TargetsThatAreNoPathsAre400) {
                              "http://a b/",
                              "http://:80/",
                              "http://%zz/",
+                             "http://a%00/",
                              "javascript:alert(1)",
                              "?x",
                              "#x"}) {

@@ -142,12 +142,16 @@ bool RawClient::send_split(std::string_view bytes, std::span<const std::size_t> 
     if (!send(bytes.substr(begin, end - begin))) return false;
     begin = end;
     // Until the peer's kernel has it. That its program has read it cannot be seen from here; it
-    // gets a chance to.
+    // gets a chance to, and a P.
     const auto limit = Deadline::after(options_.timeout);
-    for (int unacknowledged = 1; unacknowledged > 0 && !limit.passed();) {
-      ::sched_yield();
-      if (::ioctl(fd_, SIOCOUTQ, &unacknowledged) < 0) return false;
-    }
+    const bool known = blocking_long([&] {
+      for (int unacknowledged = 1; unacknowledged > 0 && !limit.passed();) {
+        ::sched_yield();
+        if (::ioctl(fd_, SIOCOUTQ, &unacknowledged) < 0) return false;
+      }
+      return true;
+    });
+    if (!known) return false;
   }
   return true;
 }
