@@ -138,6 +138,7 @@ Next Connection::serve_request() {
   RequestState& request = x_->request;
   request.conn = conn_.get();
   request.body = &x_->body;
+  request.body_limit = server_->options.limits.body;
   x_->in.pin();
   x_->body.begin(request.head, transport_, server_->parser_limits, server_->options.limits.body);
   x_->writer.begin(transport_, request, x_->body, server_->stopping);

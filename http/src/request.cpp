@@ -18,6 +18,8 @@ void RequestState::clear() noexcept {
   body = nullptr;
   conn = nullptr;
   context = {};
+  request_id.clear();
+  user.clear();
 }
 
 void RequestState::watch_peer() const noexcept {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include <treadle/context.h>
@@ -27,7 +29,10 @@ struct RequestState {
   std::string_view pattern;  // the route's, for logs; empty before routing and where none matched
   Body* body = nullptr;
   net::Conn* conn = nullptr;
-  Context context;  // the request's own
+  Context context;               // the request's own
+  std::string request_id;        // empty until somebody gives it one; see request_id.h
+  std::string user;              // who basic_auth() has found the client to be; empty: nobody
+  std::uint64_t body_limit = 0;  // RequestLimits::body
 
   void clear() noexcept;
 
