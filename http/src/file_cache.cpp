@@ -29,7 +29,7 @@ void FileCache::drop_locked(Shard& shard, Entries::iterator entry, Entries& drop
 }
 
 OpenPathPtr FileCache::find(std::string_view path, TimePoint now) {
-  const std::uint64_t hash = keyed_hash(key_, path);
+  const std::uint64_t hash = siphash<2, 4>(key_, path);
   Shard& shard = shard_of(hash);
   const std::lock_guard guard(shard.lock);
   const auto found = shard.index.find({hash, path});
@@ -43,7 +43,7 @@ OpenPathPtr FileCache::find(std::string_view path, TimePoint now) {
 void FileCache::put(std::string_view path, OpenPathPtr value, TimePoint opened) {
   const std::size_t cost = value->descriptors();
   if (cost > most_per_shard_) return;
-  const std::uint64_t hash = keyed_hash(key_, path);
+  const std::uint64_t hash = siphash<2, 4>(key_, path);
   Shard& shard = shard_of(hash);
   Entries fresh;
   fresh.push_back({hash, std::string(path), std::move(value), opened});

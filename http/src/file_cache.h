@@ -19,7 +19,7 @@
 #include <treadle/timer.h>
 
 #include "accept_encoding.h"
-#include "keyed_hash.h"
+#include "random_key_hash.h"
 
 namespace treadle::http::detail {
 
@@ -109,7 +109,7 @@ class FileCache {
   // Moves an entry into `dropped`, whose owner lets it go once the lock is free.
   static void drop_locked(Shard& shard, Entries::iterator entry, Entries& dropped);
 
-  const HashKey key_ = HashKey::random();  // or clients choose paths that meet in one bucket
+  const SipKey key_ = SipKey::random();  // or clients choose paths that meet in one bucket
   std::size_t most_per_shard_ = 0;
   std::vector<Shard> shards_;
 };

@@ -16,7 +16,7 @@
 #include "accept_encoding.h"
 #include "conditional.h"
 #include "http_date.h"
-#include "keyed_hash.h"
+#include "random_key_hash.h"
 #include "range.h"
 
 namespace treadle::http::detail {
@@ -33,8 +33,8 @@ std::int64_t wall_ns() noexcept {
 
 // Sixteen random bytes that cannot be known beforehand, so that no file can hold them on purpose.
 std::string random_boundary() {
-  const HashKey random = HashKey::random();
-  return fmt::format("{:016x}{:016x}", random.first, random.second);
+  const SipKey random = SipKey::random();
+  return fmt::format("{:016x}{:016x}", random.k0, random.k1);
 }
 
 // What is sent: the file itself, or a compressed sibling.

@@ -9,11 +9,11 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kSettled = 2 * kSecond;
 
 // Any constant would do; changing it changes every tag there is.
-constexpr HashKey kBuiltIn{0x9f2c61d07b5e48a3U, 0x13d84be6a70f95c2U};
+constexpr SipKey kBuiltIn{0x9f2c61d07b5e48a3U, 0x13d84be6a70f95c2U};
 
-HashKey key_of(std::string_view secret) noexcept {
+SipKey key_of(std::string_view secret) noexcept {
   if (secret.empty()) return kBuiltIn;
-  return {keyed_hash(kBuiltIn, secret), keyed_hash({kBuiltIn.second, kBuiltIn.first}, secret)};
+  return {siphash<2, 4>(kBuiltIn, secret), siphash<2, 4>(SipKey{kBuiltIn.k1, kBuiltIn.k0}, secret)};
 }
 
 }  // namespace
@@ -42,7 +42,7 @@ EntityTag EntityTagger::tag(const struct stat& st, Coding coding, std::int64_t n
       static_cast<std::uint64_t>(st.st_mtim.tv_nsec), static_cast<std::uint64_t>(st.st_ino),
       static_cast<std::uint64_t>(coding)};
   const std::string_view bytes(reinterpret_cast<const char*>(parts.data()), sizeof parts);
-  return {keyed_hash(key_, bytes), modified > now - kSettled};
+  return {siphash<2, 4>(key_, bytes), modified > now - kSettled};
 }
 
 }  // namespace treadle::http::detail

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "accept_encoding.h"
-#include "keyed_hash.h"
+#include "random_key_hash.h"
 
 namespace treadle::http::detail {
 
@@ -46,7 +46,7 @@ class EntityTagger {
   EntityTag tag(const struct stat& st, Coding coding, std::int64_t now) const noexcept;
 
  private:
-  HashKey key_;
+  SipKey key_;
 };
 
 }  // namespace treadle::http::detail

@@ -52,6 +52,14 @@ std::optional<std::string_view> HeaderBlock::get(std::string_view name) const no
   return {};
 }
 
+void HeaderBlock::append_missing(std::string& out, const HeaderBlock& present) const {
+  for (const Line& line : lines_) {
+    const std::string_view name = name_of(line);
+    if (present.get(name) && !equal_ignore_case(name, "Vary")) continue;
+    out.append(text_, line.begin, line.size());
+  }
+}
+
 void HeaderBlock::clear() noexcept {
   text_.clear();
   lines_.clear();

@@ -20,6 +20,8 @@ class HeaderBlock {
   void remove(std::string_view name) noexcept;
   // The first value of that name.
   std::optional<std::string_view> get(std::string_view name) const noexcept;
+  // Appends to `out` the lines whose names `present` lacks; Vary lines always, since they add up.
+  void append_missing(std::string& out, const HeaderBlock& present) const;
   void clear() noexcept;  // keeps its memory
 
   std::string_view text() const noexcept { return text_; }

@@ -4,12 +4,14 @@
 
 namespace treadle::http {
 
+SipKey SipKey::random() noexcept {
+  SipKey drawn;
+  fill_random(&drawn, sizeof drawn);
+  return drawn;
+}
+
 const SipKey& process_sip_key() noexcept {
-  static const SipKey key = [] {
-    SipKey drawn;
-    fill_random(&drawn, sizeof drawn);
-    return drawn;
-  }();
+  static const SipKey key = SipKey::random();
   return key;
 }
 

@@ -12,6 +12,9 @@ namespace treadle::http {
 struct SipKey {
   std::uint64_t k0 = 0;
   std::uint64_t k1 = 0;
+
+  // A new one from the kernel. Never parks; any thread.
+  static SipKey random() noexcept;
 };
 
 namespace detail {

@@ -24,6 +24,7 @@ void RequestState::clear() noexcept {
   secure = false;
   tls = nullptr;
   request_id.clear();
+  user.clear();
   limits = nullptr;
   unusable = {};
 }

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
+#include <cstdint>
 #include <expected>
+#include <string>
 #include <string_view>
 #include <system_error>
 
@@ -65,6 +66,8 @@ struct RequestState {
   const net::TlsConn* tls = nullptr;           // null: not TLS
   bool trusted = false;                        // the peer's own X-Request-Id is believed
   std::string request_id;                      // empty until id() is asked for
+
+  std::string user;  // who basic_auth() has found the client to be; empty: nobody
 
   // The one that a trusted proxy sent, or a new one.
   const std::string& id();

@@ -30,6 +30,10 @@ std::optional<std::string> Response::get_header(std::string_view name) const {
   if (auto value = writer_->headers().get(name)) return std::string(*value);
   return {};
 }
+Response& Response::keep_header(std::string_view name, std::string_view value) {
+  writer_->keep_header(name, value);
+  return *this;
+}
 Response& Response::content_length(std::uint64_t bytes) {
   writer_->declare_length(bytes);
   return *this;

@@ -49,6 +49,10 @@ void ResponseWriter::begin(Transport& transport, RequestState& request, Connecti
   committed_ = false;
   broken_ = false;
   answers_broken_body_ = false;
+  filtering_ = false;
+  filter_.reset();
+  held_size_ = 0;
+  kept_.clear();
   restart();
 }
 
@@ -68,6 +72,8 @@ void ResponseWriter::release() noexcept {
   transport_ = nullptr;
   request_ = nullptr;
   request_body_ = nullptr;
+  filter_.reset();
+  held_.reset();
 }
 
 void ResponseWriter::require_open(const char* what) const {
@@ -113,6 +119,15 @@ void ResponseWriter::declare_length(std::uint64_t bytes) {
   declared_ = bytes;
 }
 
+void ResponseWriter::keep_header(std::string_view name, std::string_view value) {
+  require_open("header kept");
+  // What a response varies by adds up.
+  if (equal_ignore_case(name, "Vary"))
+    kept_.add(name, value);
+  else
+    kept_.set(name, value);
+}
+
 Result<void> ResponseWriter::stick(std::error_code e) noexcept {
   if (!error_) error_ = e;
   return fail(error_);
@@ -149,6 +164,8 @@ Result<void> ResponseWriter::admit(std::uint64_t bytes) {
 Result<void> ResponseWriter::write(std::string_view bytes) {
   if (auto ok = admit(bytes.size()); !ok) return ok;
   if (no_body()) return {};
+  if (filtering_ || (bytes.size() > room() && filters(Part::more)))
+    return filter(bytes, BodyFilter::Op::run);
   if (bytes.size() > room()) return transmit(bytes, Part::more);
   bytes.copy(body() + buffered_, bytes.size());
   buffered_ += bytes.size();
@@ -158,6 +175,7 @@ Result<void> ResponseWriter::write(std::string_view bytes) {
 Result<void> ResponseWriter::flush() {
   if (claim_->lost()) return lose();
   if (error_) return fail(error_);
+  if (filters(Part::more)) return filter({}, BodyFilter::Op::flush);
   if (committed_ && buffered_ == 0) return {};
   return transmit({}, Part::more);
 }
@@ -166,6 +184,8 @@ Result<void> ResponseWriter::send_file(const net::File& file, std::uint64_t offs
                                        std::uint64_t count) {
   if (auto ok = admit(count); !ok) return ok;
   if (count == 0 || no_body()) return {};
+  if (filtering_ || (count > room() && filters(Part::more)))
+    return filter_file(file, offset, count);
   if (count <= room()) return buffer_file(file, offset, static_cast<std::size_t>(count));
   // Now that the file is sent as fast as the client takes it, how long it takes is the client's.
   request_->host->set_handler_deadline(Deadline::never());
@@ -257,7 +277,12 @@ Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
 // False: the handler's deadline has passed, and the server answers.
 bool ResponseWriter::commit(Part part) {
   if (!claim_->commit()) return false;
-  choose_framing(part);
+  if (filtering_) {
+    choose_filtered_framing(part);
+  } else {
+    choose_framing(part);
+    announced_ = declared_;
+  }
   if (!server_keeps_->allowed() || !request_body_->can_drain()) keep_alive_ = false;
   format_head();
   committed_ = true;
@@ -336,9 +361,9 @@ void ResponseWriter::format_head() {
   append_number(head_, static_cast<std::uint64_t>(status_));
   head_.append(" ").append(reason_phrase(status_)).append("\r\n");
   if (!headers_.get("Date")) append_date_field(head_);
-  if (declared_) {
+  if (announced_) {
     head_.append("Content-Length: ");
-    append_number(head_, *declared_);
+    append_number(head_, *announced_);
     head_.append("\r\n");
   }
   if (framing_ == Framing::chunked) head_.append("Transfer-Encoding: chunked\r\n");
@@ -346,15 +371,18 @@ void ResponseWriter::format_head() {
     head_.append("Connection: close\r\n");
   else if (request_->head.minor_version == 0)
     head_.append("Connection: keep-alive\r\n");
-  const bool content = written_ > 0 || declared_.value_or(0) > 0 || framing_ != Framing::length;
+  const bool content = written_ > 0 || announced_.value_or(0) > 0 || framing_ != Framing::length;
   if (content && !status_has_no_body(status_) && !headers_.get("Content-Type"))
     head_.append("Content-Type: text/plain; charset=utf-8\r\n");
-  head_.append(headers_.text()).append("\r\n");
+  head_.append(headers_.text());
+  kept_.append_missing(head_, headers_);
+  head_.append("\r\n");
 }
 
 ResponseWriter::End ResponseWriter::finish() {
-  const bool last_chunk_due = committed_ && framing_ == Framing::chunked && !no_body();
   if (claim_->lost()) (void)lose();
+  if (!broken_ && filters(Part::last) && !finish_filtered()) return End::cut;
+  const bool last_chunk_due = committed_ && framing_ == Framing::chunked && !no_body();
   if (!broken_ && (!committed_ || buffered_ > 0 || last_chunk_due)) {
     // What comes too short must not get a final chunk; it has none, being of a declared length.
     if (!transmit({}, Part::last)) return End::cut;

@@ -15,6 +15,7 @@
 #include <treadle/result.h>
 
 #include "body.h"
+#include "body_filter.h"
 #include "header_block.h"
 #include "keep_alive.h"
 #include "request_state.h"
@@ -69,6 +70,11 @@ class ResponseWriter {
   // Sends 101 with the fields set so far, and takes the response over.
   Result<void> switch_protocols(std::string_view protocol);
   RequestState& request() const noexcept { return *request_; }
+  // A field that restart() does not take away; see Response::keep_header().
+  void keep_header(std::string_view name, std::string_view value);
+  // Sends the body through `filter` if that wants it; nothing when there is a filter already.
+  // Panics once the head has left.
+  void set_filter(std::unique_ptr<BodyFilter> filter);
   // Forgets what was set and written; the head must not have left.
   void restart() noexcept;
 
@@ -89,6 +95,8 @@ class ResponseWriter {
   // Gives the response up: finish() will say `cut`.
   void abandon(std::error_code why) noexcept;
 
+  // Bytes of body that the handler gave.
+  std::uint64_t written() const noexcept { return written_; }
   // Bytes of body, without their framing, that the connection has taken.
   std::uint64_t body_bytes() const noexcept { return sent_; }
   void release() noexcept;
@@ -111,6 +119,13 @@ class ResponseWriter {
   Result<void> buffer_file(const net::File& file, std::uint64_t offset, std::size_t count);
   Result<void> stick(std::error_code e) noexcept;
   Result<void> lose() noexcept;
+  // response_filter.cpp; see there.
+  bool filters(Part part);
+  Result<void> filter(std::string_view bytes, BodyFilter::Op op);
+  Result<void> filter_file(const net::File& file, std::uint64_t offset, std::uint64_t count);
+  Result<void> pump(std::string_view bytes, BodyFilter::Op op);
+  bool finish_filtered();
+  void choose_filtered_framing(Part part);
   bool commit(Part part);
   void choose_framing(Part part);
   void format_head();
@@ -128,18 +143,25 @@ class ResponseWriter {
   bool committed_ = false;
   bool keep_alive_ = true;
   bool head_request_ = false;
+  bool filtering_ = false;  // the body goes through filter_
   Framing framing_ = Framing::length;
-  std::optional<std::uint64_t> declared_;
-  std::uint64_t written_ = 0;  // body bytes the handler gave, sent or not
-  std::uint64_t sent_ = 0;     // body bytes that the connection took
+  std::optional<std::uint64_t> declared_;   // what the handler is to write
+  std::optional<std::uint64_t> announced_;  // what the head says; differs when there is a filter
+  std::uint64_t written_ = 0;               // body bytes the handler gave, sent or not
+  std::uint64_t sent_ = 0;                  // body bytes that the connection took
   bool answers_broken_body_ = false;
   HeaderBlock headers_;
+  HeaderBlock kept_;
   std::error_code error_;
   bool broken_ = false;  // the connection failed; error_ says how
 
   std::unique_ptr<char[]> buffer_;  // made once
   std::size_t buffered_ = 0;
   std::string head_;  // scratch: the head, and a chunk's first line
+
+  std::unique_ptr<BodyFilter> filter_;
+  std::unique_ptr<char[]> held_;  // like buffer_: body from before the filter was asked
+  std::size_t held_size_ = 0;
 };
 
 }  // namespace treadle::http::detail

@@ -30,6 +30,7 @@
 #include <treadle/http/router.h>
 
 #include "route_pattern.h"
+#include "route_scope.h"
 #include "url.h"
 
 namespace treadle::http {
@@ -121,14 +122,22 @@ class RouteTree {
   std::vector<HostRoots> hosts_;  // sorted by host; "" is the one for every host
 };
 
-// What Router handles share: patterns, and the handler of each under the pattern's index.
+// What Router and RouteGroup handles share: patterns, and under each pattern's index the handler,
+// within its middleware, and the scope it came by.
 struct Router::State {
   RouteTree tree;
   std::deque<Handler> handlers;
+  std::vector<const RouteScope*> scope_of;
+  std::deque<RouteScope> scopes{1};  // the router's own first; a deque: they stay where they are
   // Set by the server before the first request. From then on the tables are read by many threads
   // without a lock, so handle() panics. Written and read with plain ordering: it catches a mistake,
   // it does not order anything.
   std::atomic<bool> serving{false};
+
+  // Behind Router and RouteGroup; see there.
+  void use(RouteScope& scope, Middleware middleware);
+  void handle(RouteScope& scope, std::string_view pattern, Handler handler);
+  RouteScope& group(RouteScope& parent, std::string_view prefix);
 };
 
 // One request's way through a router, as the server's dispatch uses it:
@@ -144,6 +153,10 @@ struct RoutedHandler {
 // any thread.
 RoutedHandler route(const Router& router, std::string_view method, std::string_view host,
                     const DecodedPath& path, RouteMatch& match);
+
+// Answers a request that route() found no handler for, by what `req.state().match` says: 404, 405
+// or 204 with Allow, or a redirection. May park.
+void answer_unrouted(Response& res, const Request& req);
 
 // From here on registering panics. Never parks; any thread.
 void freeze(const Router& router) noexcept;

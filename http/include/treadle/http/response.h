@@ -63,6 +63,10 @@ class Response {
   Response& remove_header(std::string_view name);
   std::optional<std::string> get_header(std::string_view name) const;
   Response& content_type(std::string_view value) { return header("Content-Type", value); }
+  // Sets a header field that send_error() and redirect() leave in place, and that a field the
+  // handler sets under that name replaces; for middleware (CORS, request ids,
+  // Strict-Transport-Security). Vary adds up. get_header() does not show it. Panics as header().
+  Response& keep_header(std::string_view name, std::string_view value);
   // Declares how long the body will be. Writing more is an error; writing less cuts the connection.
   Response& content_length(std::uint64_t bytes);
 
@@ -120,8 +124,9 @@ class Response {
   // True once status and header fields have left and cannot be changed any more.
   bool head_sent() const noexcept;
 
-  // For the server.
+  // For the server and its middleware.
   explicit Response(detail::ResponseWriter& writer) noexcept : writer_(&writer) {}
+  detail::ResponseWriter& writer() const noexcept { return *writer_; }
   Response(const Response&) = delete;
   Response& operator=(const Response&) = delete;
 
