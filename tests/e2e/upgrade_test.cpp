@@ -129,6 +129,23 @@ TEST(Upgrade, UnixSocketKeepsItsFileAndTheLastOneRemovesIt) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST(Upgrade, SignalWhileTheOldOneEndsDoesNotHurryIt) {
+  Orphan::adopt_all();
+  App app("treadle-hello", {"--drain-idle", "1h", "--shutdown-timeout", "1h"});
+  const int kept = connect_port(app.port());
+  EXPECT_TRUE(ask(kept, "keep-alive").ends_with("Hello, World!"));
+  app.process().signal(SIGUSR2);
+  ASSERT_TRUE(app.process().wait_for_output(kTakenOver));
+  Orphan next(number_after(app.process().output(), "process "));
+  app.process().signal(SIGTERM);
+  ASSERT_TRUE(app.process().wait_for_output("shutting down already"));
+  EXPECT_TRUE(ask(kept, "keep-alive").ends_with("Hello, World!"));
+  ::close(kept);
+  EXPECT_EQ(app.process().wait(), 0);
+  next.signal(SIGTERM);
+  EXPECT_EQ(next.wait(), 0);
+}
+
 TEST(Upgrade, EchoTakesOverToo) {
   Orphan::adopt_all();
   App echo("treadle-echo");

@@ -60,7 +60,7 @@ std::expected<Identity, std::string> find_user(const std::string& user) {
     return std::unexpected(
         fmt::format("user \"{}\" cannot be looked up: {}", user, message(entry.error())));
   if (*entry) return Identity{(*entry)->pw_uid, (*entry)->pw_gid, (*entry)->pw_name};
-  if (id) return Identity{*id, *id, {}};
+  if (id) return Identity{.user = id, .group = *id, .user_name = {}};
   return std::unexpected(fmt::format("unknown user \"{}\"", user));
 }
 

@@ -73,7 +73,9 @@ std::expected<ServiceSockets, std::string> set_up(const ServiceOptions& options)
   if (!options.user.empty() || !options.group.empty()) {
     if (in_goroutine() || service::has_threads())
       return std::unexpected(
-          "user and group can only be changed before the process has threads: call from main()");
+          "user and group can only change before the process has threads: from main(), before "
+          "anything "
+          "else of treadle is used");
     auto found = service::find_identity(options.user, options.group);
     if (!found) return std::unexpected(found.error());
     who = *std::move(found);

@@ -173,9 +173,9 @@ void ServiceRunner::begin_upgrade() {
       sockets.push_back({.fd = held_[i].get(),
                          .name = options_.places[i].address,
                          .owns_file = static_cast<bool>(files_[i])});
-  auto [ctx, cancel] = with_cancel(background());
+  auto [context, cancel] = with_cancel(background());
   cancel_upgrade_ = cancel;
-  go([ctx = ctx, program = *program_, handed = std::move(sockets), to = upgrades_]() mutable {
+  go([ctx = context, program = *program_, handed = std::move(sockets), to = upgrades_]() mutable {
     const ContextScope scope(ctx);
     Upgrade how = start_successor(program, std::move(handed), kSuccessorLimit);
     const ContextScope uncancelled(background());
@@ -206,7 +206,7 @@ int ServiceRunner::drain(Why why) {
   draining_.store(true, std::memory_order_relaxed);
   auto [finished, finish] = with_cancel(background());
   WaitGroup watcher;
-  watcher.go([this, until = finished] { hear_second_signal(until); });
+  watcher.go([this, why, until = finished] { hear_more_signals(why, until); });
   // With a successor the service as a whole stays ready.
   if (why == Why::signal) {
     service_->set_ready(false);
@@ -223,13 +223,20 @@ int ServiceRunner::drain(Why why) {
   return ended ? 0 : 1;
 }
 
-void ServiceRunner::hear_second_signal(const Context& until) {
+// The second one that asks for the end is for the impatient. After a handover none has asked yet,
+// and a manager that stops the service may send one to all of its processes.
+void ServiceRunner::hear_more_signals(Why why, const Context& until) {
+  bool asked = why == Why::signal;
   for (;;) {
     int signal = 0;
     bool over = false;
     select(on_recv(signals_, [&](int s) { signal = s; }), on_done(until, [&] { over = true; }));
     if (over) return;
     if (signal != SIGINT && signal != SIGTERM) continue;
+    if (!std::exchange(asked, true)) {
+      log::info("{}: {}: shutting down already", options_.name, name_of(signal));
+      continue;
+    }
     log::warn("{}: second signal: exiting at once", options_.name);
     ::_exit(128 + signal);
   }

@@ -50,7 +50,7 @@ class ServiceRunner {
   int end_by_signal(int signal);
   int end_for(pid_t successor);
   int drain(Why why);
-  void hear_second_signal(const Context& until);
+  void hear_more_signals(Why why, const Context& until);
 
   const ServiceOptions& options_;
   const std::expected<Program, std::string>& program_;
