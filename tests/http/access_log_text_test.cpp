@@ -2,9 +2,9 @@
 #include "access_log_text.h"
 
 #include <gtest/gtest.h>
-#include <sys/un.h>
+#include <netinet/in.h>
 
-#include <cstring>
+#include <cstdint>
 #include <string>
 
 using namespace treadle::http::detail;
@@ -128,6 +128,37 @@ TEST(AccessLogText, AddressesAreWrittenAsEverywhere) {
   }
   EXPECT_EQ(host({}), "-");
   EXPECT_EQ(whole({}), "-");
+}
+
+// Every pattern of zero groups, which is what decides about the colons.
+TEST(AccessLogText, Ipv6IsAsTheSystemWritesIt) {
+  for (unsigned pattern = 0; pattern < 256; ++pattern) {
+    sockaddr_in6 in6{};
+    in6.sin6_family = AF_INET6;
+    for (unsigned i = 0; i < 8; ++i) {
+      if ((pattern >> i & 1) == 0) continue;
+      const unsigned value = 0xfedcU >> (4 * ((i + pattern) % 4));
+      in6.sin6_addr.s6_addr[2 * i] = static_cast<std::uint8_t>(value >> 8);
+      in6.sin6_addr.s6_addr[2 * i + 1] = static_cast<std::uint8_t>(value);
+    }
+    const auto address =
+        SocketAddress::from_native(reinterpret_cast<const sockaddr*>(&in6), sizeof in6);
+    EXPECT_EQ(host(address), address.host());
+  }
+}
+
+// At every place of the eight that are looked at together, and behind every other byte.
+TEST(AccessLogText, UnsafeBytesAreFoundAtEveryPlace) {
+  for (std::size_t at = 0; at < 19; ++at) {
+    for (int c = 0; c < 256; ++c) {
+      std::string bytes(19, '~');
+      bytes[at] = static_cast<char>(c);
+      const bool plain = c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+      EXPECT_EQ(escaped(bytes) == bytes, plain) << at << " " << c;
+      EXPECT_EQ(word(bytes) == bytes, plain && c != ' ') << at << " " << c;
+      EXPECT_EQ(json(bytes) == bytes, plain) << at << " " << c;
+    }
+  }
 }
 
 TEST(AccessLogText, UnixPathsAreEscapedSinceClientsChooseThem) {

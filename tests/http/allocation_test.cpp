@@ -6,10 +6,14 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <vector>
 
+#include "access_log.h"
+#include "forwarded.h"
 #include "http_date.h"
 #include "parser.h"
 #include "range.h"
+#include "request_id.h"
 #include "route_tree.h"
 #include "url.h"
 
@@ -104,6 +108,40 @@ TEST(Allocation, RangesAndDatesAllocateNothing) {
     EXPECT_TRUE(http::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT", 0).has_value());
   };
   EXPECT_EQ(allocations_when_warm(run), 0u);
+}
+
+TEST(Allocation, LoggingARequestAllocatesNothing) {
+  const auto peer = treadle::net::SocketAddress::parse("[2001:db8::7]:80").value();
+  std::string id;
+  const auto run = [&](http::detail::AccessLog& log) {
+    http::choose_request_id(id, "");
+    log.record({.peer = peer,
+                .method = "GET",
+                .target = "/static/app.js?v=17",
+                .host = "www.example.org",
+                .status = 200,
+                .referer = "https://www.example.org/",
+                .user_agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101",
+                .request_id = id});
+  };
+  for (const auto format : {http::AccessLogFormat::combined, http::AccessLogFormat::json}) {
+    const auto log = http::detail::AccessLog::open({.path = "/dev/null", .format = format});
+    ASSERT_TRUE(log);
+    EXPECT_EQ(allocations_when_warm([&] { run(**log); }), 0u);
+  }
+}
+
+TEST(Allocation, JudgingProxiesAllocatesNothing) {
+  const auto trusted = http::TrustedProxies::parse({"10.0.0.0/8"}).value();
+  const auto peer = treadle::net::SocketAddress::parse("10.0.0.1:80").value();
+  const std::vector<http::HeaderField> fields = {{"X-Forwarded-For", "::1, 1.2.3.4:5, 10.0.0.2"},
+                                                 {"X-Forwarded-Proto", "https"}};
+  EXPECT_EQ(allocations_when_warm([&] {
+              EXPECT_TRUE(http::evaluate_forwarded(trusted, peer, http::Scheme::http,
+                                                   http::HeaderView(fields))
+                              .trusted);
+            }),
+            0u);
 }
 
 #else
