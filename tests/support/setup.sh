@@ -4,7 +4,7 @@
 
 # Debian packages that building needs. libstdc++'s and gcc's sanitizers come with g++.
 packages=(g++ cmake ninja-build libfmt-dev libspdlog-dev node-llhttp libcli11-dev
-  libtomlplusplus-dev libgtest-dev nlohmann-json3-dev pkgconf)
+  libtomlplusplus-dev libgtest-dev pkgconf)
 
 die() {
   echo "$program: $*" >&2
