@@ -24,6 +24,7 @@ constexpr std::size_t kFixedPart = 16;
 
 class ProxyCategory final : public std::error_category {
  public:
+  constexpr ProxyCategory() noexcept = default;
   const char* name() const noexcept override { return "treadle-proxy"; }
   std::string message(int code) const override {
     switch (static_cast<ProxyErrc>(code)) {
@@ -45,6 +46,14 @@ class ProxyCategory final : public std::error_category {
     return "PROXY header: error " + std::to_string(code);
   }
 };
+
+// Never destroyed, so that errors can be compared while static objects die.
+union Immortal {
+  constexpr Immortal() noexcept : category() {}
+  ~Immortal() {}
+  ProxyCategory category;
+};
+constinit Immortal immortal;
 
 ProxyParse failed(std::error_code e) {
   ProxyParse p;
@@ -90,15 +99,16 @@ std::size_t least_rest(std::string_view fields, const LineKind& kind) noexcept {
   return rest;
 }
 
-// What can be said about a line whose end has not come.
+// What can be said about a line of which at most CR has come of its end.
 ProxyParse begun_line(std::string_view line) {
   if (line.size() < kShortestLine) return wanting(kShortestLine - line.size());
+  const auto* kind = std::ranges::find_if(
+      kLineKinds, [line](const LineKind& k) { return line.starts_with(k.start); });
+  const bool known = kind != kLineKinds.end();
+  if (!known && !line.starts_with(kUnknown)) return failed(ProxyErrc::protocol);
   if (line.ends_with('\r')) return wanting(1);
   if (line.size() + 2 > kLongestLine) return failed(ProxyErrc::line_length);
-  for (const LineKind& kind : kLineKinds)
-    if (line.starts_with(kind.start))
-      return wanting(least_rest(line.substr(kind.start.size()), kind));
-  return line.starts_with(kUnknown) ? wanting(2) : failed(ProxyErrc::protocol);
+  return wanting(known ? least_rest(line.substr(kind->start.size()), *kind) : 2);
 }
 
 // The line without its CR LF.
@@ -308,11 +318,7 @@ bool agrees(std::string_view bytes, std::string_view start) noexcept {
 
 }  // namespace
 
-// Never destroyed, so that errors can be compared while static objects die.
-const std::error_category& proxy_category() noexcept {
-  static const ProxyCategory* const category = new ProxyCategory;
-  return *category;
-}
+const std::error_category& proxy_category() noexcept { return immortal.category; }
 
 ProxyParse parse_proxy_header(std::string_view bytes) {
   if (bytes.empty()) return wanting(kShortestLine);

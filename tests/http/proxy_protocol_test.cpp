@@ -139,6 +139,7 @@ std::vector<Case> broken_lines() {
       {line("UNKNOWNS"), kProtocol},
       {line("UDP4 1.2.3.4 1.2.3.4 1 2"), kProtocol},
       {"PROXY HTTP/1.1 no line end", kProtocol},
+      {line("\0\0\0\0TCP4 1.2.3.4 1.2.3.4 1 2"s), kProtocol},
       {line("TCP4 1.2.3.4 1.2.3.4 1"), kFields},
       {line("TCP4 1.2.3.4"), kFields},
       {line("TCP4 "), kFields},
@@ -252,13 +253,17 @@ TEST(ProxyProtocol, ItNeverAsksForMoreThanTheHeaderHas) {
   }
 }
 
-// A prefix of a broken header is refused or asked for more, never taken.
+// A prefix of a broken header is refused or asked for more, never taken; and refused for good.
 TEST(ProxyProtocol, BrokenHeadersAreNeverTakenInPart) {
-  for (const auto& [bytes, outcome] : broken())
-    for (std::size_t n = 0; n < bytes.size(); ++n)
-      ASSERT_NE(parse_proxy_header(std::string_view(bytes).substr(0, n)).status,
-                ParseStatus::complete)
-          << bytes << " " << n;
+  for (const auto& [bytes, outcome] : broken()) {
+    ParseStatus last = ParseStatus::need_more;
+    for (std::size_t n = 0; n < bytes.size(); ++n) {
+      const ParseStatus now = parse_proxy_header(std::string_view(bytes).substr(0, n)).status;
+      ASSERT_NE(now, ParseStatus::complete) << bytes << " " << n;
+      ASSERT_FALSE(last == ParseStatus::error && now != ParseStatus::error) << bytes << " " << n;
+      last = now;
+    }
+  }
 }
 
 TEST(ProxyProtocol, TlsOfTheClientIsTold) {
