@@ -111,7 +111,7 @@ bool if_range_holds(const HeaderView& headers, const Validators& current,
   const auto date = parse_http_date(value, now);
   if (!date || !current.last_modified || *date != *current.last_modified) return false;
   // RFC 9110 8.8.2.2: within a second a file may change again and keep its date.
-  return now - *date >= kDateSettles;
+  return *date + kDateSettles <= now;
 }
 
 }  // namespace treadle::http

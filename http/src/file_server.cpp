@@ -177,7 +177,7 @@ void FileServer::serve_listing(Response& res, const Request& req, const net::Fil
 
 }  // namespace
 
-Handler file_server(const std::string& root, FileServerOptions options) {
+Handler file_server(const std::string& root, const FileServerOptions& options) {
   return [server = std::make_shared<const FileServer>(root, options)](
              Response& res, const Request& req) { server->serve(res, req); };
 }

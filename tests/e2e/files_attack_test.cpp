@@ -205,7 +205,7 @@ void swap_under_load(std::size_t open_files) {
   int inside = 0;
   int other = 0;
   RawClient client(files.port());
-  for (int i = 0; i < 3000 || (swaps.load() < 1000 && i < 30'000); ++i) {
+  for (int i = 0; i < 1000 || (swaps.load() < 200 && i < 10'000); ++i) {
     const RawResponse r = client.roundtrip(get("/files/sub/both.txt"));
     if (r.status == 200) {
       EXPECT_EQ(r.body, "inside");

@@ -14,7 +14,7 @@ namespace treadle::test {
 namespace {
 
 // A handler that declares a file's length, lets `change` happen to the file, and sends it.
-http::Handler send_after(const Tree& tree, std::string name, std::function<void()> change) {
+http::Handler send_after(const Tree& tree, const std::string& name, std::function<void()> change) {
   return [path = tree.root() / name, change = std::move(change)](http::Response& res,
                                                                  const http::Request&) {
     auto file = net::File::open(path);

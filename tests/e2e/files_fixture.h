@@ -10,7 +10,6 @@
 #include <fstream>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include <treadle/http/file_server.h>
 
@@ -63,8 +62,7 @@ class Tree {
 // A tree served below /files/, and a client.
 class Files {
  public:
-  explicit Files(http::FileServerOptions options = {})
-      : server_(router(tree_, std::move(options))) {}
+  explicit Files(const http::FileServerOptions& options = {}) : server_(router(tree_, options)) {}
 
   std::uint16_t port() const { return server_.port(); }
   const Tree& tree() const { return tree_; }
@@ -77,9 +75,9 @@ class Files {
   }
 
  private:
-  static http::Router router(const Tree& tree, http::FileServerOptions options) {
+  static http::Router router(const Tree& tree, const http::FileServerOptions& options) {
     http::Router r;
-    r.handle("/files/{path...}", http::file_server(tree.root(), std::move(options)));
+    r.handle("/files/{path...}", http::file_server(tree.root(), options));
     return r;
   }
 

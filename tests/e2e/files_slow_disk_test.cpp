@@ -93,6 +93,7 @@ class SlowServer {
         "treadle-files",
         {"--listen", "127.0.0.1:0", "--procs", "1", "--root", tree.root(), "--config", config});
     std::vector<char*> argv;
+    argv.reserve(command.size() + 1);
     for (std::string& word : command) argv.push_back(word.data());
     argv.push_back(nullptr);
     int pair[2];

@@ -70,6 +70,6 @@ struct FileServerOptions {
 //
 // Panics when `root` cannot be opened or an option cannot stand in a field. Handlers park; waits
 // for the disk never hold a P.
-Handler file_server(const std::string& root, FileServerOptions options = {});
+Handler file_server(const std::string& root, const FileServerOptions& options = {});
 
 }  // namespace treadle::http
