@@ -6,15 +6,14 @@ cd "$WORK"
 command -v slowhttptest >/dev/null || { echo "there is no slowhttptest here" >&2; exit 1; }
 
 seconds=15     # of each attack
-connections=300
 patience=5 # seconds until another client has its answer, at the very most
 
 failures=0
-# attack NAME FLAG...
+# attack NAME CONNECTIONS FLAG...
 attack() {
-  local name=$1
-  shift
-  slowhttptest -c $connections -r 150 -l $seconds -p 3 "$@" >"$name.log" 2>&1 &
+  local name=$1 connections=$2
+  shift 2
+  slowhttptest -c "$connections" -r 150 -l $seconds -p 3 "$@" >"$name.log" 2>&1 &
   local attacker=$! answered=0 late=0 took
   while kill -0 "$attacker" 2>/dev/null; do
     if took=$(curl -s --fail --noproxy '*' --max-time $patience -o hello -w '%{time_total}' \
@@ -41,9 +40,10 @@ attack() {
   fi
 }
 
-attack slowloris -H -i 2 -x 24 -u "$DEMO/hello"
-attack slow-body -B -i 2 -s 8192 -x 10 -u "$DEMO/echo" -t POST
-attack slow-read -X -w 32 -y 64 -n 2 -z 32 -k 3 -u "$DEMO/files/large.bin"
-attack ranges -R -a 1 -b 3000 -u "$DEMO/files/large.bin" -t GET
+attack slowloris 300 -H -i 2 -x 24 -u "$DEMO/hello"
+attack slow-body 300 -B -i 2 -s 8192 -x 10 -u "$DEMO/echo" -t POST
+# Fewer: each first fills its socket's buffer, which is megabytes for the kernel to copy.
+attack slow-read 100 -X -w 32 -y 64 -n 2 -z 32 -k 3 -u "$DEMO/files/large.bin"
+attack ranges 300 -R -a 1 -b 3000 -u "$DEMO/files/large.bin" -t GET
 kill -0 "$DEMO_PID"
 [ "$failures" -eq 0 ]
