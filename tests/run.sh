@@ -10,6 +10,9 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$top/tests/support/setup.sh"
 
 packages+=(gdb openssl) # their programs are used by tests
+packages+=(curl golang-go nodejs slowhttptest) # peers: see tests/e2e/peers
+# Another peer, but 400 MB of it: where it is wanted, it is installed beforehand.
+[ -z "${CI:-}" ] || packages+=(chromium)
 preset=${TREADLE_PRESET:-release}
 case $preset in
   release | debug | asan) ;;

@@ -3,8 +3,8 @@
 // Input: a byte that picks limits, a byte that seeds the cuts, then the stream.
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "cuts.h"
 #include "fuzz.h"
 #include "head_fields.h"
 #include "http/parse_stream.h"
@@ -24,18 +24,6 @@ http::ParserLimits limits_for(std::uint8_t pick) {
   if (pick & 8) limits.chunk_extension = pick >> 4;
   if (pick & 16) limits.trailers = pick >> 2;
   return limits;
-}
-
-std::vector<std::string_view> cut(std::string_view stream, std::uint8_t seed) {
-  std::vector<std::string_view> pieces;
-  std::uint32_t state = seed * 2654435761u + 1;
-  while (!stream.empty()) {
-    state = state * 1664525 + 1013904223;
-    const std::string_view piece = stream.substr(0, 1 + (state >> 24) % (1 + seed % 64));
-    pieces.push_back(piece);
-    stream.remove_prefix(piece.size());
-  }
-  return pieces;
 }
 
 void check_head(const RequestHead& head) {
@@ -94,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   test::StreamParser whole(limits);
   whole.feed(stream);
-  FUZZ_CHECK(whole.transcript() == test::transcript_of_pieces(cut(stream, seed), limits));
+  FUZZ_CHECK(whole.transcript() == test::transcript_of_pieces(fuzz::cut(stream, seed), limits));
   if (stream.size() <= 1024) {
     FUZZ_CHECK(whole.transcript() == test::transcript_byte_by_byte(stream, limits));
   }
