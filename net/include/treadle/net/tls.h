@@ -75,7 +75,7 @@ struct ClientConfig;
 // configuration, and a reload through one is seen by all. Any thread.
 //
 // The profile is Mozilla's "intermediate", version 5.8: TLS 1.2 and 1.3, forward secrecy and AEAD
-// ciphers only, the client's order of them. No compression, renegotiation or early data.
+// ciphers only, AES before ChaCha20 unless the client's order is the other. No compression, renegotiation or early data.
 // Sessions are resumed by tickets, for the same host name and the same demands on client
 // certificates only. Their keys live in this process: all copies share them, reloads keep them.
 class TlsServer {
