@@ -9,7 +9,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=tests/support/setup.sh
 . "$top/tests/support/setup.sh"
 
-packages+=(gdb openssl) # their programs are used by tests
+packages+=(gdb openssl testssl.sh) # their programs are used by tests
 preset=${TREADLE_PRESET:-release}
 case $preset in
   release | debug | asan) ;;
