@@ -296,13 +296,18 @@ std::error_code TlsConn::encrypt(Gather& from) {
   return {};
 }
 
+// Its memory, too: an idle connection holds none.
+void TlsConn::release_queued() noexcept {
+  std::vector<std::byte>().swap(queued_);
+  queued_from_ = 0;
+}
+
 std::error_code TlsConn::send_queued() {
   if (queued_.empty()) return {};
   const WriteResult w = raw_->write_all(std::span<const std::byte>(queued_).subspan(queued_from_));
   queued_from_ += w.written;
   if (!w) return w.error;
-  queued_ = {};
-  queued_from_ = 0;
+  release_queued();
   return {};
 }
 
@@ -349,10 +354,7 @@ void TlsConn::send_now() noexcept {
       queued_ = stream_->take_output();
     }
     queued_from_ += raw_->write_now(std::span<const std::byte>(queued_).subspan(queued_from_));
-    if (queued_from_ == queued_.size()) {
-      queued_ = {};
-      queued_from_ = 0;
-    }
+    if (queued_from_ == queued_.size()) release_queued();
   }
   // It may be our holding the turn that a shutdown_write() has relied on.
   if (end_wanted_.load() && !end_done_.load()) (void)settle();

@@ -2,6 +2,7 @@
 #include <mutex>
 #include <utility>
 
+#include <treadle/log.h>
 #include <treadle/mutex.h>
 #include <treadle/net/tls.h>
 
@@ -28,6 +29,7 @@ std::expected<void, std::string> TlsServer::Impl::load_locked(TlsServerOptions w
   if (!tickets) tickets = std::make_shared<TicketKeys>(wanted.ticket_rotation);
   auto loaded = ServerConfig::load(wanted, std::move(tickets));
   if (!loaded) return std::unexpected(std::move(loaded.error()));
+  if (wanted.ktls) log::warn("tls: ktls is not supported; encryption stays in the process");
   options = std::move(wanted);
   const std::lock_guard lock(mutex);
   current = std::move(*loaded);

@@ -3,6 +3,7 @@
 #include <treadle/go.h>
 #include <treadle/http/server.h>
 #include <treadle/net/tcp.h>
+#include <treadle/net/tls.h>
 #include <treadle/runtime.h>
 
 int main() {
@@ -14,7 +15,7 @@ int main() {
       res.print("hello\n");
     });
     treadle::http::Server server({.address = "127.0.0.1:0"}, router);
-    if (!server.listen()) return;
+    if (!server.listen() || !treadle::net::TlsClient::create()) return;
     treadle::go([done, address = server.address()] {
       done.send(treadle::net::dial_tcp(address).has_value());
     });

@@ -63,7 +63,9 @@ struct TlsServerOptions {
   // what was verified, so this also bounds how long a client certificate is believed without being
   // shown again. Zero or less: no resumption.
   Duration ticket_rotation = std::chrono::hours(12);
-  bool ktls = false;  // hand encryption to the kernel where it can
+  // Asks for encryption by the kernel. Not done by this version, whatever the kernel: create()
+  // warns in the log, and encryption stays in the process.
+  bool ktls = false;
 };
 
 namespace tls {
@@ -75,9 +77,10 @@ struct ClientConfig;
 // configuration, and a reload through one is seen by all. Any thread.
 //
 // The profile is Mozilla's "intermediate", version 5.8: TLS 1.2 and 1.3, forward secrecy and AEAD
-// ciphers only, the client's order of them. No compression, renegotiation or early data.
-// Sessions are resumed by tickets, for the same host name and the same demands on client
-// certificates only. Their keys live in this process: all copies share them, reloads keep them.
+// ciphers only, AES before ChaCha20 unless the client's order is the other. No compression,
+// renegotiation or early data. Sessions are resumed by tickets, for the same host name and the same
+// demands on client certificates only. Their keys live in this process: all copies share them,
+// reloads keep them.
 class TlsServer {
  public:
   // Reads the files. The error names the file and what is wrong with it. Certificates that have

@@ -100,6 +100,7 @@ class TlsConn final : public Conn {
   std::error_code encrypt(Gather& from);
   std::error_code flush();
   std::error_code send_queued();
+  void release_queued() noexcept;
   Result<void> settle();
   bool owes() const;
   void send_now() noexcept;
