@@ -56,7 +56,7 @@ Result<void> ResponseWriter::filter(std::string_view bytes, BodyFilter::Op op) {
 
 Result<void> ResponseWriter::pump(std::string_view bytes, BodyFilter::Op op) {
   for (;;) {
-    if (room() == 0) {
+    if (room() < BodyFilter::kLeastRoom) {
       if (auto ok = transmit({}, Part::more); !ok) return ok;
     }
     const BodyFilter::Step step = filter_->step(bytes, {body() + buffered_, room()}, op);
