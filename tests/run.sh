@@ -9,7 +9,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=tests/support/setup.sh
 . "$top/tests/support/setup.sh"
 
-packages+=(gdb) # its script has a test
+packages+=(gdb curl) # a script for the one has a test, the other is a client
 preset=${TREADLE_PRESET:-release}
 case $preset in
   release | debug | asan) ;;

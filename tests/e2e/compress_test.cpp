@@ -269,6 +269,20 @@ TEST(Compress, ErrorsAfterABufferedStartAreWhole) {
   });
 }
 
+TEST(Compress, WhatFiltersThrowEndsOneResponse) {
+  run([] {
+    const auto throws = [](std::string_view) -> bool { throw std::runtime_error("as it should"); };
+    RunningServer server(
+        http::compress({.compressible = throws})([](http::Response& res, const http::Request& req) {
+          res.write(text_of(req.path() == "/long" ? 50'000 : 5000));
+        }));
+    RawClient short_one(server.port());
+    ASSERT_TRUE(short_one.send(get("/", kAccept + "gzip\r\n")));
+    EXPECT_EQ(short_one.read_until_gone(), "");
+    EXPECT_EQ(fetch(server.port(), get("/long", kAccept + "gzip\r\n")).status, 500);
+  });
+}
+
 TEST(Compress, OldClientsGetTheEndOfTheConnectionForAnEnd) {
   run([] {
     Codec codec;

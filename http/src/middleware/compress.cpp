@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -121,9 +122,12 @@ class CompressFilter final : public BodyFilter {
   bool take_encoder(const Head& head) {
     if (head.to_head) return true;
     if (!compressor_->enter()) return false;
-    encoder_ = compressor_->pool(choice_.coding).get();
-    if (encoder_->begin(head.size)) return true;
-    encoder_.reset();
+    try {
+      encoder_ = compressor_->pool(choice_.coding).get();
+      if (encoder_->begin(head.size)) return true;
+      encoder_.reset();
+    } catch (const std::bad_alloc&) {  // then it goes as it is
+    }
     compressor_->leave();
     return false;
   }
