@@ -40,14 +40,17 @@ class BodyFilter {
     bool failed = false;  // it cannot go on: the response is cut
   };
 
+  // Less room than this might never be enough: each flush of a gzip stream takes six bytes.
+  static constexpr std::size_t kLeastRoom = 16;
+
   virtual ~BodyFilter() = default;
   BodyFilter(const BodyFilter&) = delete;
   BodyFilter& operator=(const BodyFilter&) = delete;
 
   // True when it wants the body. False: the writer lets go of it.
   virtual bool begin(const Head& head) = 0;
-  // Takes from `in` and puts into `out`, which is not empty; called again, with what is left and
-  // more room, until done.
+  // Takes from `in` and puts into `out`, of kLeastRoom bytes at least; called again, with what is
+  // left and more room, until done.
   virtual Step step(std::string_view in, std::span<char> out, Op op) = 0;
 
  protected:

@@ -1,8 +1,10 @@
 // ResponseWriter: bodies that go through a filter.
 #include <treadle/http/error.h>
 #include <treadle/http/status.h>
+#include <treadle/log.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "response_writer.h"
@@ -56,7 +58,7 @@ Result<void> ResponseWriter::filter(std::string_view bytes, BodyFilter::Op op) {
 
 Result<void> ResponseWriter::pump(std::string_view bytes, BodyFilter::Op op) {
   for (;;) {
-    if (room() == 0) {
+    if (room() < BodyFilter::kLeastRoom) {
       if (auto ok = transmit({}, Part::more); !ok) return ok;
     }
     const BodyFilter::Step step = filter_->step(bytes, {body() + buffered_, room()}, op);
@@ -89,13 +91,23 @@ Result<void> ResponseWriter::filter_file(const net::File& file, std::uint64_t of
   return {};
 }
 
-// Whether what goes through the filter has come to its end; if not, the response cannot.
+// Whether all that was to go through the filter has; if not, the response cannot end well. No
+// handler is there any more to catch what a filter throws.
 bool ResponseWriter::finish_filtered() {
-  if (declared_ && !length_satisfied()) {
-    abandon(Errc::content_length);
-    return false;
+  try {
+    if (!filters(Part::last)) return true;
+    if (declared_ && !length_satisfied()) {
+      abandon(Errc::content_length);
+      return false;
+    }
+    return filter({}, BodyFilter::Op::finish).has_value();
+  } catch (const std::exception& e) {
+    log::error("http: the filter of a response failed: {}", e.what());
+  } catch (...) {
+    log::error("http: the filter of a response failed: exception of unknown type");
   }
-  return filter({}, BodyFilter::Op::finish).has_value();
+  abandon(Errc::aborted);
+  return false;
 }
 
 // The filter changes the body's length: what the handler declared holds for what it writes and not

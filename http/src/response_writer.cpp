@@ -381,7 +381,7 @@ void ResponseWriter::format_head() {
 
 ResponseWriter::End ResponseWriter::finish() {
   if (claim_->lost()) (void)lose();
-  if (!broken_ && filters(Part::last) && !finish_filtered()) return End::cut;
+  if (!broken_ && filter_ && !finish_filtered()) return End::cut;
   const bool last_chunk_due = committed_ && framing_ == Framing::chunked && !no_body();
   if (!broken_ && (!committed_ || buffered_ > 0 || last_chunk_due)) {
     // What comes too short must not get a final chunk; it has none, being of a declared length.

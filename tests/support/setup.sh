@@ -4,7 +4,8 @@
 
 # Debian packages that building needs. libstdc++'s and gcc's sanitizers come with g++.
 packages=(g++ cmake ninja-build libfmt-dev libspdlog-dev node-llhttp libcli11-dev
-  libtomlplusplus-dev libgtest-dev libssl-dev nlohmann-json3-dev pkgconf)
+  libtomlplusplus-dev libgtest-dev libssl-dev nlohmann-json3-dev pkgconf zlib1g-dev libbrotli-dev
+  libzstd-dev)
 
 die() {
   echo "$program: $*" >&2

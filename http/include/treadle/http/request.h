@@ -70,6 +70,8 @@ class Body {
     return std::unexpected(error_);
   }
   void forget_error() noexcept { error_ = {}; }
+  // For a body that reads another one: what is wrong with it is wrong with that one, too.
+  static void stick_to(Body& inner, std::error_code e) noexcept { (void)inner.stick(e); }
 
  private:
   std::error_code error_;
