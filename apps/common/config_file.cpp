@@ -3,11 +3,12 @@
 #include <fmt/core.h>
 
 #include <toml++/toml.h>
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 namespace treadle::apps {
 
@@ -49,17 +50,18 @@ class Flattener {
       if (auto r = add(node, prefix + std::string(name.str()), 0); !r) return r;
     return {};
   }
+  // In the order of the file: a TOML table knows its names in another.
   std::vector<ConfigEntry> take() {
-    // Stable: several entries may stand in one line.
-    std::ranges::stable_sort(entries_, {}, &ConfigEntry::line);
-    return std::move(entries_);
+    std::vector<ConfigEntry> all;
+    for (auto& [line, entry] : entries_) all.push_back(std::move(entry));
+    return all;
   }
 
  private:
   Parsed<void> add(const toml::node& node, const std::string& key, std::size_t item) {
     const unsigned line = node.source().begin.line;
     auto add_bare = [&](const std::string& value, Form form) {
-      entries_.push_back({key, value, value, form, line, item});
+      keep({key, value, value, form, line, item});
     };
     if (const toml::table* below = node.as_table()) {
       if (below->empty()) add_bare("", Form::table);
@@ -67,8 +69,7 @@ class Flattener {
     }
     if (const toml::array* array = node.as_array()) return add_array(*array, key);
     if (const auto* text = node.as_string()) {
-      entries_.push_back(
-          {key, text->get(), fmt::format("\"{}\"", text->get()), Form::text, line, item});
+      keep({key, text->get(), fmt::format("\"{}\"", text->get()), Form::text, line, item});
     } else if (const auto* integer = node.as_integer()) {
       add_bare(std::to_string(integer->get()), Form::integer);
     } else if (const auto* number = node.as_floating_point()) {
@@ -84,15 +85,14 @@ class Flattener {
   }
 
   Parsed<void> add_array(const toml::array& array, const std::string& key) {
-    if (array.empty())
-      entries_.push_back({key, "", "[]", Form::none, array.source().begin.line, 0});
+    if (array.empty()) keep({key, "", "[]", Form::none, array.source().begin.line, 0});
     std::size_t item = 0;
     for (const toml::node& node : array) {
       const unsigned line = node.source().begin.line;
       if (node.is_array())
         return error_at(path_, line, fmt::format("\"{}\" has an array in an array", key));
       if (const toml::table* table = node.as_table()) {
-        entries_.push_back({key, "", "", Form::table, line, item});
+        keep({key, "", "", Form::table, line, item});
         if (auto r = add_table(*table, key + "."); !r) return r;
       } else if (auto r = add(node, key, item); !r) {
         return r;
@@ -102,8 +102,10 @@ class Flattener {
     return {};
   }
 
+  void keep(ConfigEntry entry) { entries_.emplace(entry.line, std::move(entry)); }
+
   const std::string& path_;
-  std::vector<ConfigEntry> entries_;
+  std::multimap<unsigned, ConfigEntry> entries_;  // by line; those of one line as they came
 };
 
 }  // namespace
