@@ -185,6 +185,12 @@ net::SocketAddress Server::address() const {
   return state_->listeners.front()->listener.address();
 }
 
+std::vector<net::SocketAddress> Server::addresses() const {
+  std::vector<net::SocketAddress> all;
+  for (const auto& l : state_->listeners) all.push_back(l->listener.address());
+  return all;
+}
+
 Result<void> Server::serve() {
   const std::shared_ptr<detail::ServerState> s = state_;
   if (s->listeners.empty())

@@ -6,7 +6,7 @@
 #include <treadle/net/tls_conn.h>
 
 #include "net/net_fixture.h"
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 #include "support/spawn.h"
 
 namespace treadle::net {

@@ -5,7 +5,7 @@
 #include <treadle/net/tls_conn.h>
 
 #include "net/net_fixture.h"
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 #include "support/faulty_conn.h"
 #include "support/pipe_conn.h"
 

@@ -5,7 +5,7 @@
 #include <treadle/net/tls_conn.h>
 
 #include "net/net_fixture.h"
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 #include "support/pipe_conn.h"
 
 namespace treadle::net {

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "net/net_fixture.h"
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 #include "support/faulty_conn.h"
 #include "support/pipe_conn.h"
 

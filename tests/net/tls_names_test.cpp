@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 #include "tls_config.h"
 
 namespace treadle::net::tls {

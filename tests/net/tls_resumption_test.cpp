@@ -3,7 +3,7 @@
 #include <treadle/net/tls_conn.h>
 
 #include "net/net_fixture.h"
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 
 namespace treadle::net {
 namespace {

@@ -5,7 +5,7 @@
 #include <treadle/go.h>
 #include <treadle/net/tls_conn.h>
 
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 
 namespace treadle::net {
 namespace {

@@ -186,6 +186,8 @@ class Server {
   void set_tls(net::TlsServer tls);
   // Where the first of them listens, with the real port when 0 was asked for. After listen().
   net::SocketAddress address() const;
+  // Where all of them listen, in the order of the options. After listen().
+  std::vector<net::SocketAddress> addresses() const;
 
   // Accepts connections and serves them until shutdown() or close(); calls listen() when that has
   // not been done. Touches no signals. Connections go on being served after it has returned.

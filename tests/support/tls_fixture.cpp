@@ -1,4 +1,4 @@
-#include "net/tls_fixture.h"
+#include "support/tls_fixture.h"
 
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
