@@ -5,6 +5,7 @@
 #include <treadle/http/error.h>
 #include <treadle/http/request.h>
 #include <treadle/http/response.h>
+#include <treadle/http/server.h>
 #include <treadle/http/status.h>
 
 #include <algorithm>
@@ -159,7 +160,7 @@ Middleware decompress(DecompressOptions options) {
         return;
       }
       detail::RequestState& state = req.state();
-      DecodedBody body(req.body(), std::move(decoder), options.limit.value_or(state.body_limit));
+      DecodedBody body(req.body(), std::move(decoder), options.limit.value_or(state.limits->body));
       forget_coding(state.head.headers);
       const BodyScope scope(state, body);
       next(res, req);
