@@ -1,11 +1,8 @@
 #include "tls_settings.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <memory>
-#include <system_error>
 #include <utility>
 
 namespace treadle::apps {
@@ -18,18 +15,10 @@ struct TlsKeys {
   net::TlsServerOptions options;
 };
 
-Parsed<void> check_readable(const std::string& path) {
-  if (path.empty() || ::access(path.c_str(), R_OK) == 0) return {};
-  return std::unexpected(fmt::format("{}: {}", path, std::generic_category().message(errno)));
-}
-
-// Whether certificates can be used, before a server is started with them: here, that the files can
-// be read; loading them into a TLS server goes here, too.
+// Whether certificates can be used, before a server is started with them.
 Parsed<void> check_certificates(const net::TlsServerOptions& o) {
-  for (const net::TlsCertificate& c : o.certificates)
-    for (const std::string& path : {c.chain_file, c.key_file, c.ocsp_file})
-      if (auto r = check_readable(path); !r) return r;
-  return check_readable(o.client_ca_file);
+  if (auto loaded = net::TlsServer::create(o); !loaded) return std::unexpected(loaded.error());
+  return {};
 }
 
 // All of it made into options, when there is a certificate.

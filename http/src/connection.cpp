@@ -88,8 +88,19 @@ void Connection::end() noexcept {
   if (counted_) server_->per_address->remove(peer_);
   counted_ = false;
   x_.reset();
-  if (!hijacked_.load()) conn_->close();
+  if (!hijacked_.load()) {
+    if (says_goodbye_) say_goodbye();
+    conn_->close();
+  }
   context_.cancel();
+}
+
+// Without close_notify the client could not tell the end from an attack that cut it (RFC 8446 6.1).
+// Nobody waits long for it to go.
+void Connection::say_goodbye() noexcept {
+  constexpr Duration kPatience = std::chrono::seconds(1);
+  conn_->set_write_deadline(Deadline::after(kPatience));
+  (void)conn_->shutdown_write();
 }
 
 std::string Connection::straggler() const {
@@ -149,8 +160,9 @@ Next Connection::refuse(int code, std::string_view reason) {
   const ResponseWriter::End how = x.writer.finish();
   claim_.end();
   record(x.writer.status(), x.writer.body_bytes());
-  if (how == ResponseWriter::End::cut) return Next::close;
-  return linger();
+  if (how != ResponseWriter::End::cut) return linger();
+  says_goodbye_ = false;
+  return Next::close;
 }
 
 Next Connection::linger() {

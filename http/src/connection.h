@@ -104,6 +104,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Next go_idle();
   void enter(Phase next);  // from a phase that hurry() may be changing
   bool touch(Deadline d) noexcept;
+  void say_goodbye() noexcept;
   // Answers with an error, then ends the connection so that the client gets to read it.
   Next refuse(int code, std::string_view reason);
   Next linger();
@@ -150,6 +151,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   std::atomic<Phase> phase_{Phase::idle};
   std::atomic<TimePoint> idle_since_;
   std::atomic<bool> hijacked_{false};  // the connection is the handler's
+  bool says_goodbye_ = false;          // TLS stands, and nothing was cut: ends with close_notify
   Doing doing_;
   bool head_deadline_set_ = false;  // for the request being read
   bool head_read_ = false;          // the head in x_ is whole

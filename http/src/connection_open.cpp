@@ -69,6 +69,7 @@ bool Connection::shake_hands() {
   give_time(options().tls_handshake_timeout);
   const Result<void> shaken = tls_->handshake();
   raw_->set_write_deadline(Deadline::never());
+  says_goodbye_ = shaken.has_value();
   if (shaken) return true;
   if (shaken.error() == net::TlsErrc::plaintext) {
     refuse_plaintext();

@@ -197,7 +197,10 @@ Next Connection::after_response(ResponseWriter::End how) {
   switch (how) {
     case ResponseWriter::End::keep: break;
     case ResponseWriter::End::close: return wants_more ? linger() : Next::close;
-    case ResponseWriter::End::cut: count(cut_); return Next::close;
+    case ResponseWriter::End::cut:
+      count(cut_);
+      says_goodbye_ = false;
+      return Next::close;
   }
   if (!x.body.drain()) return linger();
   x.in.unpin();
@@ -211,6 +214,7 @@ Next Connection::after_late(ResponseClaim::State how) {
   deadline_->wait_for_call();
   if (how == ResponseClaim::State::cut) {
     count(cut_);
+    says_goodbye_ = false;
     record(x_->writer.status(), x_->writer.body_bytes());
     return Next::close;
   }

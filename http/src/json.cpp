@@ -7,6 +7,9 @@
 #include <treadle/http/status.h>
 #include <treadle/log.h>
 
+#include <fmt/format.h>
+
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -91,13 +94,13 @@ std::expected<nlohmann::json, JsonError> parse_json(std::string_view text,
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
     return std::unexpected(JsonError{Errc::malformed_json, nul + 1, "NUL"});
   detail::JsonBuilder builder(options);
-  const char* const end = text.data() + text.size();
-  const char* furthest = text.data();
-  if (nlohmann::json::sax_parse(CountedText(text.data(), &furthest), CountedText(end, nullptr),
+  const char* const begin = text.begin();
+  const char* furthest = begin;
+  if (nlohmann::json::sax_parse(CountedText(begin, &furthest), CountedText(text.end(), nullptr),
                                 &builder))
     return std::move(builder.root());
   JsonError error = builder.error();
-  error.position = static_cast<std::size_t>(furthest - text.data());
+  error.position = static_cast<std::size_t>(furthest - begin);
   return std::unexpected(error);
 }
 

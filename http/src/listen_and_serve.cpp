@@ -102,8 +102,8 @@ int run_server(const ServerOptions& options, const What& what, const ServeHooks&
       tls = std::move(*loaded);
       return {};
     };
-  return net::run_service(
-      service, [&] { return std::make_unique<HttpService>(options, what, hooks, tls); });
+  return net::run_service(service,
+                          [&] { return std::make_unique<HttpService>(options, what, hooks, tls); });
 }
 
 }  // namespace

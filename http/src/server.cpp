@@ -19,6 +19,8 @@
 
 #include "accept_loop.h"
 #include "fixed_options.h"
+#include "random_key_hash.h"
+#include "request_id.h"
 #include "route_tree.h"
 #include "server_state.h"
 
@@ -152,6 +154,9 @@ Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
   if (sockets.empty() || sockets.size() != own + o.endpoints.size())
     throw Panic("http: Server::listen_on: not as many sockets as addresses");
   if (auto r = load_tls(s, o); !r) return r;
+  // Now rather than at a request: where the kernel has no random bytes to give, this ends us.
+  (void)process_sip_key();
+  (void)RequestId::make();
   if (!o.access_log.empty()) {
     auto access_log =
         detail::AccessLog::open({.path = o.access_log, .format = o.access_log_format});

@@ -133,7 +133,7 @@ class Dialogue {
     auto faulty = std::make_unique<FaultyConn>(std::move(ours));
     faulty_ = faulty.get();
     prepare(*faulty);
-    ServerState::start(state, std::move(faulty));
+    ServerState::start(state, {std::move(faulty)});
   }
 
   // Valid until the connection has ended.

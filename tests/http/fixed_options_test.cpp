@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "connection_cap.h"
+#include "accept_loop.h"
 
 namespace treadle::http::detail {
 namespace {
@@ -38,11 +38,11 @@ TEST(FixedOptions, WhatCannotIsNamedByItsKey) {
 }
 
 TEST(FixedOptionsCap, HalfOfWhatIsLeft) {
-  EXPECT_EQ(connection_cap(1024), 448U);
-  EXPECT_EQ(connection_cap(130), 1U);
-  EXPECT_EQ(connection_cap(132), 2U);
-  EXPECT_EQ(connection_cap(0), 1U);
-  EXPECT_EQ(connection_cap(~0ULL), (~0ULL - 128) / 2);
+  EXPECT_EQ(connection_limit({}, 1024), 448U);
+  EXPECT_EQ(connection_limit({}, 130), 1U);
+  EXPECT_EQ(connection_limit({}, 132), 2U);
+  EXPECT_EQ(connection_limit({}, 0), 1U);
+  EXPECT_EQ(connection_limit({}, ~0ULL), std::size_t{1} << 30);
 }
 
 }  // namespace
