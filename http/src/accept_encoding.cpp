@@ -64,14 +64,8 @@ Weights parse(std::string_view accept) noexcept {
     if (!weight) continue;
     if (name == "*") {
       weights.others = weight;
-    } else if (equal_ignore_case(name, "identity")) {
-      weights.named[index_of(Coding::identity)] = weight;
-    } else if (equal_ignore_case(name, "br")) {
-      weights.named[index_of(Coding::br)] = weight;
-    } else if (equal_ignore_case(name, "zstd")) {
-      weights.named[index_of(Coding::zstd)] = weight;
-    } else if (equal_ignore_case(name, "gzip") || equal_ignore_case(name, "x-gzip")) {
-      weights.named[index_of(Coding::gzip)] = weight;  // RFC 9110 8.4.1.3: the same
+    } else if (const auto coding = coding_by_name(name)) {
+      weights.named[index_of(*coding)] = weight;
     }
   }
   return weights;
@@ -89,10 +83,22 @@ std::string_view coding_name(Coding coding) noexcept {
   return {};
 }
 
+std::optional<Coding> coding_by_name(std::string_view name) noexcept {
+  if (equal_ignore_case(name, "identity")) return Coding::identity;
+  if (equal_ignore_case(name, "br")) return Coding::br;
+  if (equal_ignore_case(name, "zstd")) return Coding::zstd;
+  if (equal_ignore_case(name, "gzip") || equal_ignore_case(name, "x-gzip")) return Coding::gzip;
+  return std::nullopt;
+}
+
 namespace accept_encoding {
 
 Coding choose(std::string_view accept, std::span<const Coding> available) noexcept {
-  if (accept.empty() || available.empty()) return Coding::identity;
+  return negotiate(accept, available).coding;
+}
+
+Choice negotiate(std::string_view accept, std::span<const Coding> available) noexcept {
+  if (accept.empty()) return {};
   const Weights weights = parse(accept);
   // Not named, identity may always be sent, but a coding that is asked for at all is liked better.
   int best_weight = weights.of(Coding::identity).value_or(0);
@@ -104,7 +110,7 @@ Coding choose(std::string_view accept, std::span<const Coding> available) noexce
     best = coding;
     best_weight = weight;
   }
-  return best;
+  return {best, weights.of(Coding::identity) == 0};
 }
 
 }  // namespace accept_encoding

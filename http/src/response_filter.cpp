@@ -72,9 +72,11 @@ Result<void> ResponseWriter::pump(std::string_view bytes, BodyFilter::Op op) {
   }
 }
 
-// A file has to be read to go through a filter.
+// A file has to be read to go through a filter. How long a large one takes is the client's, as it
+// is where files go as they are.
 Result<void> ResponseWriter::filter_file(const net::File& file, std::uint64_t offset,
                                          std::uint64_t count) {
+  if (count > kBodyBuffer) request_->host->set_handler_deadline(Deadline::never());
   const auto block = std::make_unique_for_overwrite<char[]>(kBodyBuffer);
   while (count > 0) {
     const std::span<char> into(

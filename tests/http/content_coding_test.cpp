@@ -17,7 +17,9 @@ std::string chosen(const std::vector<std::string_view>& values,
   std::vector<HeaderField> fields{{"Accept", "gzip"}};
   for (const std::string_view value : values) fields.push_back({"accept-encoding", value});
   const CodingChoice choice = choose_coding(HeaderView(fields), ours);
-  return std::string(coding_name(choice.coding)) + (choice.identity_refused ? "!" : "");
+  const bool coded = choice.coding != Coding::identity;
+  return std::string(coded ? coding_name(choice.coding) : "identity") +
+         (choice.identity_refused ? "!" : "");
 }
 
 }  // namespace
