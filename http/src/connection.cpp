@@ -10,7 +10,6 @@
 #include <utility>
 
 namespace treadle::http::detail {
-
 Connection::Connection(std::shared_ptr<ServerState> server,
                        std::shared_ptr<const Settings> settings, Arrival arrival)
     : server_(std::move(server)),
@@ -104,6 +103,7 @@ void Connection::say_goodbye() noexcept {
 }
 
 std::string Connection::straggler() const {
+  if (claim_.state() == ResponseClaim::State::idle) return {};
   return fmt::format("{} {}", peer_.to_string(), doing_.get());
 }
 
@@ -151,7 +151,6 @@ Next Connection::refuse(int code, std::string_view reason) {
   count(refused_);
   // Of a head that was not read whole nothing can be relied on.
   if (x.request.host == nullptr) {
-    x.request.head.clear();
     begin_request();
   }
   log::debug("http: {}: refused with {}: {}", describe(), code, reason);

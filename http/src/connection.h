@@ -78,7 +78,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Since when it is idle; only a hint where it is not.
   TimePoint idle_since() const noexcept { return idle_since_.load(std::memory_order_relaxed); }
   bool idle() const noexcept { return phase_.load() == Phase::idle; }
-  std::string straggler() const;  // "peer METHOD target", of the request in progress
+  std::string straggler() const;  // "peer METHOD target" of the request in progress, or empty
   std::uint64_t requests() const noexcept { return requests_.load(std::memory_order_relaxed); }
   std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
   std::uint64_t responses_cut() const noexcept { return cut_.load(std::memory_order_relaxed); }

@@ -186,7 +186,8 @@ Next Connection::after_response(ResponseWriter::End how) {
   Exchange& x = *x_;
   const ResponseClaim::State claim = claim_.end();
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
-  const bool wants_more = x.request.head.keep_alive || !x.body.complete();
+  // What the client has sent, or goes on to send, would turn our close into a reset.
+  const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
   if (x.request.context.state() != nullptr) CancelFunc{x.request.context}();
   if (hijacked_.load(std::memory_order_relaxed)) {
     record(status::kSwitchingProtocols, 0);

@@ -155,7 +155,7 @@ Result<void> ResponseWriter::admit(std::uint64_t bytes) {
   if (claim_->lost()) return lose();
   if (error_) return fail(error_);
   note_broken_body();
-  if (declared_ && bytes > *declared_ - std::min(written_, *declared_))
+  if (declared_ && !no_body() && bytes > *declared_ - std::min(written_, *declared_))
     return stick(Errc::content_length);
   written_ += bytes;
   return {};

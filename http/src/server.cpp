@@ -233,6 +233,7 @@ Result<void> Server::shutdown(const Context& ctx) {
     ended = s->connections_alive.wait(ctx);
   }
   if (ended) return {};
+  s->name_stragglers();
   const std::size_t busy = cut(*s);
   if (busy == 0) return {};
   log::warn("http: shutdown: {} requests were cut", busy);

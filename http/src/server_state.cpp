@@ -141,10 +141,20 @@ bool ServerState::shed_idle() {
 std::size_t ServerState::cut_all() noexcept {
   std::size_t busy = 0;
   for (const auto& c : current()) {
-    if (c->busy() && ++busy <= kNamed) log::warn("http: shutdown: cut {}", c->straggler());
+    if (c->busy()) ++busy;
     c->cut();
   }
   return busy;
+}
+
+void ServerState::name_stragglers() {
+  std::size_t named = 0;
+  for (const auto& c : current()) {
+    const std::string name = c->straggler();
+    if (name.empty()) continue;
+    if (++named > kNamed) return;
+    log::warn("http: shutdown: cutting {}", name);
+  }
 }
 
 ServerStats ServerState::stats() noexcept {

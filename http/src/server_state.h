@@ -99,8 +99,10 @@ struct ServerState {
   void hurry_idle();
   // Ends the connection that has been idle for longest; false when none is idle.
   bool shed_idle();
-  // Cancels every request and closes every connection; names the requests that were under way.
+  // Cancels every request and closes every connection; how many requests were under way.
   std::size_t cut_all() noexcept;
+  // Names in the log what cut_all() is going to cut, the first of many.
+  void name_stragglers();
   ServerStats stats() noexcept;
 
  private:

@@ -195,7 +195,7 @@ TEST(Around, EventStreamsToHeadsHaveNoEvents) {
   run([] {
     RunningServer server(http::Handler{[&](http::Response& res, const http::Request& req) {
       http::EventStream events(res, req);
-      EXPECT_TRUE(events.send("unseen"));
+      (void)events.send("unseen");  // fails where the client, which has its answer, has gone
     }});
     RawClient client(server.port());
     RawResponse r = client.roundtrip(head("/"), RawClient::Request::head);

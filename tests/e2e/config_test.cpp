@@ -11,6 +11,7 @@
 #include "setting_names.h"
 #include "settings.h"
 #include "support/temporary_tree.h"
+#include "support/tls_fixture.h"
 
 namespace treadle::test {
 namespace {
@@ -131,15 +132,18 @@ TEST(ConfigTables, EndpointsComeFromEverywhere) {
 }
 
 TEST(ConfigTables, CertificatesMustBeReadable) {
-  TemporaryTree tree;
-  tree.write("cert.pem", "");
+  const TlsFiles files;
+  const TemporaryTree& tree = files.tree;
+  tree.write("empty.pem", "");
   tree.write("c.toml", fmt::format("[tls]\ncert = \"{0}\"\n[[tls.certificate]]\nchain = \"{0}\"\n"
                                    "key = \"/nonexistent.pem\"\n",
-                                   tree.path("cert.pem")));
+                                   files.site_file));
   expect_refused(check({"--config", tree.path("c.toml")}), "/nonexistent.pem");
+  expect_refused(check({"--tls-cert", tree.path("empty.pem")}), "no certificate in it");
   expect_refused(check({"--tls-key", "x.pem"}), "needs tls.cert");
-  expect_refused(check({"--tls-cert", tree.path("cert.pem"), "--tls-client-auth", "require"}),
+  expect_refused(check({"--tls-cert", files.site_file, "--tls-client-auth", "require"}),
                  "needs tls.client_ca");
+  EXPECT_EQ(check({"--tls-cert", files.site_file}).exit_code, 0);
 }
 
 TEST(ConfigReread, BeginsFromTheDefaultsAgain) {

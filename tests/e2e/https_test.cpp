@@ -1,4 +1,5 @@
 // HTTP over TLS, and what comes before the first request: PROXY headers, certificates, limits.
+#include <treadle/net/tcp.h>
 #include <treadle/net/tls_conn.h>
 #include <treadle/timer.h>
 

@@ -3,6 +3,9 @@
 // logged as an error.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <filesystem>
+
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -76,6 +79,10 @@ class Site {
     for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>('a' + i % 23);
     tree_.make_directory("files");
     tree_.write("files/file", content);
+    // Old, since the tag of a file that has just changed is another one two seconds later.
+    std::filesystem::last_write_time(
+        tree_.path("files/file"),
+        std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
     files_ = file_server(tree_.path(""));
   }
 

@@ -16,7 +16,7 @@ TEST(FixedOptions, WhatCanChangeIsNotNamed) {
   b.idle_timeout = std::chrono::seconds(1);
   b.limits.body = 1;
   b.trusted_proxies = {"::1"};
-  b.max_connections = 5;
+  b.max_requests_per_connection = 5;
   EXPECT_EQ(fixed_differences(a, a), Names{});
   EXPECT_EQ(fixed_differences(a, b), Names{});
 }
@@ -27,7 +27,9 @@ TEST(FixedOptions, WhatCannotIsNamedByItsKey) {
   b.address = ":1";
   b.procs = 3;
   b.user = "nobody";
-  EXPECT_EQ(fixed_differences(a, b), (Names{"listen", "procs", "server.user"}));
+  b.max_connections = 5;
+  EXPECT_EQ(fixed_differences(a, b),
+            (Names{"listen", "procs", "server.user", "server.max_connections"}));
   b = a;
   b.endpoints.push_back({.address = ":2"});
   EXPECT_EQ(fixed_differences(a, b), Names{"endpoint"});
