@@ -100,7 +100,7 @@ TEST(RawFraming, LengthsThatAreNotOnePlainNumberAre400) {
          "Content-Length: 5\r\nX: y\r\nCONTENT-LENGTH: 5\r\n", "Content-Length : 5\r\n",
          "Content-Length\t: 5\r\n", "Content-Length\r\n: 5\r\n", " Content-Length: 5\r\n",
          "Content-Length\0: 5\r\n"sv, "Content Length: 5\r\n"},
-        400, [](std::string fields) { return framed(fields); }));
+        400, [](const std::string& fields) { return framed(fields); }));
     // What no body of ours may be is refused before a byte of it.
     table.run({{lengths("9223372036854775807"), 413}, {lengths("10485761"), 413}});
   });
@@ -144,30 +144,30 @@ TEST(RawFraming, CodingsOtherThanChunkedAreRefused) {
                    400, codings));
     table.run(each({"gzip, chunked", "foo,chunked", "x-gzip , chunked", "deflate, gzip, chunked"},
                    501, codings));
-    table.run(each({"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                    "Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n",
-                    "Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n",
-                    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-                    "Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n",
-                    "Transfer-Encoding: chunked\r\ntransfer-encoding: cow\r\n",
-                    "Transfer-Encoding : chunked\r\n",
-                    "Transfer-Encoding\t: chunked\r\n",
-                    " Transfer-Encoding: chunked\r\n",
-                    "\tTransfer-Encoding: chunked\r\n",
-                    "X: y\rTransfer-Encoding: chunked\r\n",
-                    "X: y\nTransfer-Encoding: chunked\r\n",
-                    "X:\r\n Transfer-Encoding: chunked\r\n",
-                    "Transfer-Encoding\r\n : chunked\r\n",
-                    "Transfer\r-Encoding: chunked\r\n",
-                    "Transfer-Encoding:\n chunked\r\n",
-                    "Transfer-Encoding;: chunked\r\n",
-                    ": chunked\r\n",
-                    "Transfer-Encoding\0: chunked\r\n"sv,
-                    "Transfer-Encoding\x0b: chunked\r\n",
-                    "\x7fTransfer-Encoding: chunked\r\n",
-                    "Transfer Encoding: chunked\r\n"},
-                   400,
-                   [](std::string fields) { return framed("Content-Length: 5\r\n" + fields); }));
+    table.run(each(
+        {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+         "Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n",
+         "Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n",
+         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+         "Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n",
+         "Transfer-Encoding: chunked\r\ntransfer-encoding: cow\r\n",
+         "Transfer-Encoding : chunked\r\n",
+         "Transfer-Encoding\t: chunked\r\n",
+         " Transfer-Encoding: chunked\r\n",
+         "\tTransfer-Encoding: chunked\r\n",
+         "X: y\rTransfer-Encoding: chunked\r\n",
+         "X: y\nTransfer-Encoding: chunked\r\n",
+         "X:\r\n Transfer-Encoding: chunked\r\n",
+         "Transfer-Encoding\r\n : chunked\r\n",
+         "Transfer\r-Encoding: chunked\r\n",
+         "Transfer-Encoding:\n chunked\r\n",
+         "Transfer-Encoding;: chunked\r\n",
+         ": chunked\r\n",
+         "Transfer-Encoding\0: chunked\r\n"sv,
+         "Transfer-Encoding\x0b: chunked\r\n",
+         "\x7fTransfer-Encoding: chunked\r\n",
+         "Transfer Encoding: chunked\r\n"},
+        400, [](const std::string& fields) { return framed("Content-Length: 5\r\n" + fields); }));
   });
 }
 
@@ -182,9 +182,9 @@ TEST(RawFraming, LengthAndEncodingTogetherAre400) {
                     "Content-Length: 5\r\nTransfer-Encoding: identity\r\n",
                     "Content-Length: 5\r\nX: y\r\nTransfer-encoding: CHUNKED\r\n",
                     "Content-Length:\r\nTransfer-Encoding: chunked\r\n",
-                    "Transfer-Encoding: chunked\r\nUpgrade: x\r\nConnection: upgrade\r\n"
-                    "Content-Length: 5\r\n"},
-                   400, [](std::string fields) { return framed(fields); }));
+                    ("Transfer-Encoding: chunked\r\nUpgrade: x\r\nConnection: upgrade\r\n"
+                     "Content-Length: 5\r\n")},
+                   400, [](const std::string& fields) { return framed(fields); }));
     for (std::string_view fields : {"Transfer-Encoding: chunked\r\n"sv,
                                     "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n"sv,
                                     "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"sv,
@@ -283,7 +283,9 @@ TEST(RawFraming, BadChunkExtensionsAre400) {
   run([] {
     RunningServer server(http::Handler{describe_request});
     RawTable table(server);
-    const auto with = [](std::string ext) { return chunks("2" + ext + "\r\nok\r\n0\r\n\r\n"); };
+    const auto with = [](const std::string& ext) {
+      return chunks("2" + ext + "\r\nok\r\n0\r\n\r\n");
+    };
     table.run(each({";",           ";;",    ";=",           ";a=",           ";a;",       "; ",
                     ";a ",         ";a=b ", ";a=\"b",       ";a=\"b\"c",     ";a=\"b\" ", ";a=b=c",
                     ";a=b c",      ";a b",  ";a=\"b\x01\"", ";\x7f",         ";a=b\"c\"", ";\"a\"",
@@ -335,7 +337,8 @@ TEST(RawFraming, TrailersThatFrameOrRouteOrAreMalformedAre400) {
                     "(a): b",
                     "a: b\n",
                     "a\0: b"sv},
-                   400, [](std::string line) { return chunks("0\r\n" + line + "\r\n\r\n"); }));
+                   400,
+                   [](const std::string& line) { return chunks("0\r\n" + line + "\r\n\r\n"); }));
     std::string many;
     for (int i = 0; i < 101; ++i) many += fmt::format("X{}:\r\n", i);
     table.run({

@@ -144,7 +144,7 @@ TEST(RawPaths, TargetsThatAreNoneAre400) {
                     "/?<",
                     "/?\\",
                     "/?#"},
-                   400, [](std::string text) {
+                   400, [](const std::string& text) {
                      return "PUT " + text + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
                    }));
     table.run(each({"/%", "/%4", "/%zz", "/%4g", "/%g4", "/a%", "/?%", "/?%x1", "/%%41", "/%u0041",

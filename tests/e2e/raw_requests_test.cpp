@@ -96,7 +96,7 @@ TEST(RawRequests, MalformedRequestLinesAre400) {
                     "GET / HTTP/1.1\r\n\n", "\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
                     "\rGET / HTTP/1.1\r\nHost: h\r\n\r\n", "\r\r\nGET / HTTP/1.1\r\n",
                     "\r\n\r\n\r\nGET / HTTP/1.1\r\n", "\r\n\nGET / HTTP/1.1\r\n", "\n\n\n\n"},
-                   400, [](std::string all) { return all; }));
+                   400, [](const std::string& all) { return all; }));
   });
 }
 
@@ -106,7 +106,7 @@ TEST(RawRequests, MethodsOutsideTheTableAre501) {
     RawTable table(server);
     table.run(each({"get", "Get", "GETT", "G", "QUERY", "FOO", "SETUP", "DESCRIBE", "ABCDEFGHIJKLM",
                     "M_SEARCH", "X-Y", "GE%54"},
-                   501, [](std::string method) { return line(method + " / HTTP/1.1"); }));
+                   501, [](const std::string& method) { return line(method + " / HTTP/1.1"); }));
     table.run({
         {line("CONNECT example.org:443 HTTP/1.1"), 501},
         {line("CONNECT / HTTP/1.1"), 501},
@@ -122,7 +122,7 @@ TEST(RawRequests, VersionsOtherThanOneAre505) {
     RunningServer server(http::Handler{describe_request});
     RawTable(server).run(
         each({"HTTP/0.9", "HTTP/1.2", "HTTP/1.9", "HTTP/2.0", "HTTP/3.0", "HTTP/0.0", "HTTP/9.9"},
-             505, [](std::string v) { return line("GET / " + v); }));
+             505, [](const std::string& v) { return line("GET / " + v); }));
   });
 }
 
@@ -241,7 +241,7 @@ TEST(RawRequests, HostMustBeThereOnceAndValid) {
     table.run(each(
         {"Host: a", "Host: EXAMPLE.org:80", "Host: 127.0.0.1:8080", "Host: [::1]:80", "Host:a",
          "host: a.", "HOST:\ta-b_c.d~e \t", "Host: a:"},
-        200, [](std::string field) { return host(field + "\r\n"); }, Fate::kept));
+        200, [](const std::string& field) { return host(field + "\r\n"); }, Fate::kept));
   });
 }
 
@@ -251,7 +251,7 @@ TEST(RawRequests, ExpectationsOtherThanContinueAre417) {
     RawTable table(server);
     table.run(each({"200-ok", "100-continue, x", "x, 100-continue", "100-continue;q=1", "100",
                     "\"100-continue\"", "100-continue x", "100-continue\r\nExpect: y"},
-                   417, [](std::string value) {
+                   417, [](const std::string& value) {
                      return "POST / HTTP/1.1\r\nHost: h\r\nExpect: " + value +
                             "\r\nContent-Length: 2\r\n\r\nok";
                    }));

@@ -24,7 +24,10 @@ class Answers {
  public:
   std::uint16_t port() const { return server_.port(); }
   http::Server* operator->() noexcept { return &*server_; }
-  void operator=(Answer next) { next_ = std::move(next); }
+  Answers& operator=(Answer next) {
+    next_ = std::move(next);
+    return *this;
+  }
 
  private:
   Answer next_;

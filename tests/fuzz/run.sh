@@ -3,7 +3,7 @@
 #   bash tests/fuzz/run.sh                    every target for 60 s
 #   bash tests/fuzz/run.sh 300                every target for 5 minutes
 #   bash tests/fuzz/run.sh 300 parser glue    these only
-#   bash tests/fuzz/run.sh minimise           puts what was found new into the corpora, minimised
+#   bash tests/fuzz/run.sh minimise           adds the best of what was new to the corpora
 # Ends with 1 when one of them found something, and says how to see it again. What is merely new
 # goes into build/fuzz/new/, from which the next run starts too. A finding becomes a test in
 # tests/http once it is mended.
@@ -51,18 +51,14 @@ fuzz() {
   return 1
 }
 
-# The smallest set of inputs, old and new, that covers what all of them do.
+# Adds to a corpus the fewest short inputs that reach code which it does not; what is there stays.
 minimise() {
   local name=$1
-  local old=$corpora/$name
-  local small=$build/minimised/$name
-  rm -rf "$small"
-  mkdir -p "$small" "$old" "$build/new/$name"
-  "$build/bin/treadle-fuzz-$name" -merge=1 "${bounds[@]}" "$small" "$old" "$build/new/$name" \
-    >"$build/merge-$name.log" 2>&1
-  rm -rf "$old"
-  cp -r "$small" "$old"
-  printf '%-10s %s inputs\n' "$name" "$(find "$old" -type f | wc -l)"
+  mkdir -p "$corpora/$name" "$build/new/$name"
+  "$build/bin/treadle-fuzz-$name" -set_cover_merge=1 -use_counters=0 "${bounds[@]}" -max_len=512 \
+    "$corpora/$name" "$build/new/$name" >"$build/merge-$name.log" 2>&1 ||
+    die "merging $name failed, see $build/merge-$name.log"
+  printf '%-10s %s inputs\n' "$name" "$(find "$corpora/$name" -type f | wc -l)"
 }
 
 seconds=60
