@@ -149,10 +149,8 @@ Next Connection::read_head() {
 Next Connection::refuse(int code, std::string_view reason) {
   Exchange& x = *x_;
   count(refused_);
-  // Of a head that was not read whole nothing can be relied on.
-  if (x.request.host == nullptr) {
-    begin_request();
-  }
+  // Of a head that was refused the parser leaves method and target, if they were good.
+  if (x.request.host == nullptr) begin_request();
   log::debug("http: {}: refused with {}: {}", describe(), code, reason);
   x.writer.close_after();
   Response(x.writer).send_error(code, reason);

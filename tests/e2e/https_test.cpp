@@ -95,7 +95,7 @@ TEST(Https, LargeBodiesGoBothWays) {
     RunningServer server(http::Handler{[](Response& res, const Request& req) {
                            auto all = req.body().read_all();
                            ASSERT_TRUE(all);
-                           res.write(*all);
+                           res.content_length(all->size()).write(*all);
                          }},
                          with_tls(files));
     Client client(server.port(), trusting(files));
