@@ -8,6 +8,7 @@
 
 #include <treadle/blocking.h>
 #include <treadle/http/file_server.h>
+#include <treadle/http/request_id.h>
 #include <treadle/http/server.h>
 #include <treadle/http/status.h>
 #include <treadle/runtime.h>
@@ -15,25 +16,26 @@
 
 #include "page.h"
 #include "server_settings.h"
+#include "tour.h"
 
-namespace {
-
-using namespace std::chrono_literals;
-using std::chrono::milliseconds;
 namespace apps = treadle::apps;
 namespace http = treadle::http;
 
-constexpr int kMostMilliseconds = 60'000;
-
-// The query's ms=N; when it is none, the answer is 400 with the reason.
-std::optional<milliseconds> milliseconds_asked(http::Response& res, const http::Request& req) {
-  auto parsed = apps::parse_int(req.query("ms").value_or(""), 0, kMostMilliseconds);
-  if (parsed) return milliseconds(*parsed);
+std::optional<std::chrono::milliseconds> apps::milliseconds_asked(http::Response& res,
+                                                                  const http::Request& req) {
+  constexpr int kMost = 60'000;
+  auto parsed = parse_int(req.query("ms").value_or(""), 0, kMost);
+  if (parsed) return std::chrono::milliseconds(*parsed);
   std::string reason =
       "?ms=N " + parsed.error() + ", such as " + std::string(req.raw_path()) + "?ms=500";
   res.send_error(http::status::kBadRequest, reason);
   return std::nullopt;
 }
+
+namespace {
+
+using namespace std::chrono_literals;
+using apps::milliseconds_asked;
 
 void page(http::Response& res, const http::Request&) {
   res.content_type("text/html; charset=utf-8")
@@ -111,6 +113,7 @@ int main(int argc, char** argv) {
   if (auto exit_code = apps::check_root(settings, root)) return *exit_code;
 
   http::Router router;
+  router.use(http::request_id());
   router.handle("GET /{$}", page);
   router.handle("GET /hello", hello);
   router.handle("GET /json", json);
@@ -118,6 +121,9 @@ int main(int argc, char** argv) {
   router.handle("GET /slow", slow);
   router.handle("GET /spin", spin);
   router.handle("GET /sleep", sleep_parked);
+  apps::add_data_routes(router);
+  apps::add_stream_routes(router);
+  apps::add_guard_routes(router);
   router.handle("GET /files/{path...}", http::file_server(root, {.listing = true}));
   return http::listen_and_serve(options, router, apps::serve_hooks(settings, options));
 }
