@@ -84,6 +84,81 @@ TEST_F(DemoEndpoints, BadMillisecondsAreRefusedWithTheReason) {
   }
 }
 
+// One request to each station of the tour, which its page names, and what must come back.
+TEST_F(DemoEndpoints, StationsOfTheTourAnswer) {
+  struct Station {
+    std::string_view request;
+    int status;
+    std::string_view contains;
+  };
+  constexpr std::string_view kDeep = "POST /json JSON [[[[[[[[";
+  const Station stations[] = {
+      {"GET /hello/Ada%20L", 200, "Hello, Ada L!"},
+      {"GET /rest/a/b%2Fc", 200, "a/b/c"},
+      {"GET /query?a=1&b=two+x", 200, "b = two x"},
+      {"GET /query?a=%zz", 400, ""},
+      {"POST /form FORM name=Ada&x=1", 200, "name = Ada"},
+      {"POST /json JSON {\"a\": 1}", 200, "\"a\":1"},
+      {kDeep, 400, ""},
+      {"GET /cookie", 200, "visit number 1"},
+      {"GET /whoami", 200, "by http"},
+      {"GET /redirect", 302, ""},
+      {"GET /download?mb=1", 200, "xxxx"},
+      {"GET /download?mb=-1", 400, "?mb=N"},
+      {"GET /late?ms=10", 200, "in time"},
+      {"GET /late?ms=3000", 503, "Service Unavailable"},
+      {"GET /upgrade", 426, "Upgrade: echo"},
+      {"GET /secret/", 401, ""},
+      {"GET /limited/", 200, "let through"},
+      {"GET /packed/", 200, "line 2000"},
+      {"GET /shared/", 200, "let through"},
+      {"GET /throw", 500, "Internal Server Error"},
+      {"GET /inject?name=x%0d%0aEvil:%201", 500, "Internal Server Error"},
+      {"GET /healthz", 200, "ok"},
+      {"GET /readyz", 200, "ok"},
+  };
+  const std::string page = demo_.get("/").body;
+  for (const Station& s : stations) {
+    const std::string_view method = s.request.substr(0, s.request.find(' '));
+    std::string_view target = s.request.substr(method.size() + 1);
+    std::string_view kind;
+    std::string_view body;
+    if (const auto space = target.find(' '); space != std::string_view::npos) {
+      kind = target.substr(space + 1, 4);
+      body = target.substr(space + 6);
+      target = target.substr(0, space);
+    }
+    RawClient client(demo_.port());
+    const RawResponse r = client.roundtrip(fmt::format(
+        "{} {} HTTP/1.1\r\nHost: x\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n{}", method,
+        target, kind == "JSON" ? "application/json" : "application/x-www-form-urlencoded",
+        body.size(), body));
+    EXPECT_EQ(r.status, s.status) << s.request;
+    EXPECT_NE(r.body.find(s.contains), std::string::npos) << s.request << ": " << r.body;
+    const std::string_view station = target.substr(0, target.find_first_of("/?", 1));
+    EXPECT_NE(page.find(station), std::string::npos) << station << " is not on the page";
+  }
+}
+
+TEST_F(DemoEndpoints, UpgradeBecomesAnEcho) {
+  RawClient client(demo_.port());
+  client.send(
+      "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly");
+  EXPECT_TRUE(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
+  EXPECT_EQ(client.read_exactly(5), "early");
+  client.send("late");
+  EXPECT_EQ(client.read_exactly(4), "late");
+  client.shutdown_write();
+  EXPECT_EQ(client.read_until_close(), "");
+}
+
+TEST_F(DemoEndpoints, EventsComeOneByOne) {
+  RawClient client(demo_.port());
+  client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.read_until("data: event number 1\n");
+  client.read_until("data: event number 2\n");
+}
+
 TEST_F(DemoEndpoints, UnknownPathIs404) { EXPECT_EQ(demo_.get("/nowhere").status, 404); }
 
 // Goroutines that hold on to their threads, as many as there are Ps or more, must not delay the
