@@ -258,6 +258,7 @@ Result<void> Server::reload(const ServerOptions& options) {
       return fail(treadle::Errc::invalid);
     }
   }
+  for (const auto& l : s.listeners) (void)l->listener.set_keep_alive(next->options.tcp_keepalive);
   const std::lock_guard guard(s.lock);
   s.settings = std::move(next);
   return {};

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Lets Debian's testssl.sh look at a TLS server on loopback; fails on what it finds of medium
+# Lets Debian's testssl.sh look at the demo's TLS on loopback; fails on what it finds of medium
 # severity or worse. Takes a few minutes.
-#   testssl.sh PROGRAM     a server that takes PEM files (chain and key) as its arguments and prints
-#                          "listening on ADDRESS"
+#   testssl.sh TREADLE-DEMO
 set -euo pipefail
 program=$1
 limit=540 # seconds, for all of it
@@ -37,13 +36,20 @@ EOF
 issue ec -newkey ec -pkeyopt ec_paramgen_curve:P-256
 issue rsa -newkey rsa:2048
 
-"$program" "$work/ec.pem" "$work/rsa.pem" >"$work/server.log" 2>&1 &
+cat >"$work/demo.toml" <<EOF
+listen = "127.0.0.1:0"
+[[tls.certificate]]
+chain = "$work/ec.pem"
+[[tls.certificate]]
+chain = "$work/rsa.pem"
+EOF
+"$program" --config "$work/demo.toml" >"$work/server.log" 2>&1 &
 server=$!
 for _ in $(seq 100); do
-  grep -q '^listening on ' "$work/server.log" && break
+  grep -q 'listening on ' "$work/server.log" && break
   sleep 0.1
 done
-port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$work/server.log")
+port=$(sed -n 's/^.*listening on https:.*:\([0-9]*\)$/\1/p' "$work/server.log")
 [ -n "$port" ] || { echo "the server does not listen:"; cat "$work/server.log"; exit 1; }
 
 # Its exit code counts findings of any kind; what counts here is the severity in its report.
