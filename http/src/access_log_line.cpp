@@ -89,7 +89,9 @@ void append_member(LogLine& out, const char (&name)[N], std::string_view value) 
 
 void append_combined(LogLine& out, const AccessRecord& r) {
   append_host(out, client_of(r));
-  append(out, " - - [");
+  append(out, " - ");
+  append_word(out, r.user);
+  append(out, " [");
   const CachedText time = log_time();
   append(out, {time.data(), kLogTimeSize});
   append(out, "] \"");
@@ -159,6 +161,7 @@ void append_json(LogLine& out, const AccessRecord& r) {
     out.push_back('"');
   }
   append_member(out, R"(,"user_agent":")", r.user_agent);
+  append_member(out, R"(,"user":")", r.user);
   append_member(out, R"(,"request_id":")", r.request_id);
   append_member(out, R"(,"tls_version":")", r.tls_version);
   append_member(out, R"(,"tls_cipher":")", r.tls_cipher);

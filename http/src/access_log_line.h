@@ -24,6 +24,7 @@ struct AccessRecord {
   std::uint64_t bytes = 0;  // of body
   std::string_view referer{};
   std::string_view user_agent{};
+  std::string_view user{};  // who the client proved to be, by basic_auth()
   std::string_view request_id{};
   std::string_view tls_version{};  // "TLSv1.3"; empty without TLS
   std::string_view tls_cipher{};
@@ -37,12 +38,13 @@ struct AccessRecord {
 //   192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] "GET / HTTP/1.1" 200 12 "-" "curl/8"
 //       0.000123 0.000045 4f1c8a... localhost:8080 TLSv1.3/TLS_AES_128_GCM_SHA256 10.0.0.1:5000
 //
-// with "-" for what is absent. No field holds a quote, and none outside of quotes a space.
+// where the third word is the user who was authenticated, and with "-" for what is absent. No field
+// holds a quote, and none outside of quotes a space.
 void append_combined(LogLine& out, const AccessRecord& r);
 
 // One JSON object a line, ASCII only, durations in seconds. Members that are absent are left out:
-// peer, method with target and protocol, host, referer, user_agent, request_id, tls_version and
-// tls_cipher.
+// peer, method with target and protocol, host, referer, user_agent, user, request_id, tls_version
+// and tls_cipher.
 //
 //   {"time":"1994-11-06T08:49:37.123Z","client":"192.0.2.7","peer":"10.0.0.1:5000",
 //    "method":"GET","target":"/","protocol":"HTTP/1.1","host":"localhost:8080","status":200,

@@ -250,6 +250,7 @@ void Connection::record(int status, std::uint64_t bytes) {
        .bytes = bytes,
        .referer = headers.get("Referer"),
        .user_agent = headers.get("User-Agent"),
+       .user = x_->request.user,
        .request_id = x_->request.id(),
        .tls_version = tls_ != nullptr ? tls_->version() : std::string_view(),
        .tls_cipher = tls_ != nullptr ? tls_->cipher() : std::string_view(),

@@ -86,6 +86,17 @@ for ((i = 0; i < 20; i++)); do c "$FILES/large.bin" 2>/dev/null | head -c 1000 >
 c --max-time 0.3 "$DEMO/sleep?ms=5000" 2>/dev/null || true
 check "the server goes on" is "$(c "$DEMO/hello")" 'Hello, World!'
 
+# Over TLS.
+s() { c --cacert "$CA" "$@"; }
+check "https" is "$(s "$SECURE/hello")" 'Hello, World!'
+check "https keeps connections" is \
+  "$(s --verbose "$SECURE/hello" "$SECURE/json" 2>&1 >/dev/null | grep -c 'Re-using existing connection')" 1
+check "TLS 1.2" is "$(s --tls-max 1.2 "$SECURE/hello")" 'Hello, World!'
+check "a large file over TLS" cmp -s <(s "$SECURE/files/large.bin") "$ROOT/large.bin"
+check "an upload over TLS" cmp -s <(s --data-binary @"$ROOT/numbers.txt" "$SECURE/echo") "$ROOT/numbers.txt"
+! c "$SECURE/hello" >/dev/null 2>&1 || check "an unknown authority is refused" false
+check "a plain request on the TLS port" is "$(status_of "http${SECURE#https}/hello")" 400
+
 # Other protocols on the plain port end at once, in an error.
 begin=$SECONDS
 ! c --max-time 20 --http2-prior-knowledge "$DEMO/hello" >/dev/null 2>&1 || check "HTTP/2 unasked" false

@@ -3,6 +3,7 @@
 #   run.sh PEER BIN_DIR [WORK_DIR]
 # PEER is a file or directory here that is told, by environment variables:
 #   DEMO, FILES  URLs without a slash at their end     WORK  a directory for it
+#   SECURE       the demo over TLS, its certificate is CA
 #   ROOT         the directory that both serve, DEMO below /files/
 #   DEMO_PID     the demo's process
 # It ends with 0 when all went well. A peer's program that is missing is a failure, since
@@ -32,7 +33,7 @@ start() {
   pids+=("$pid")
   local i
   for ((i = 0; i < 600; i++)); do
-    url=$(sed -n 's/^.*listening on \(http:\/\/127\.0\.0\.1:[0-9]*\).*$/\1/p' "$log" | head -n 1)
+    url=$(sed -n 's/^.*listening on \(https*:\/\/127\.0\.0\.1:[0-9]*\).*$/\1/p' "$log" | head -n 1)
     [ -z "$url" ] || return 0
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.05
@@ -66,7 +67,13 @@ start demo treadle-demo --root "$ROOT"
 DEMO=$url DEMO_PID=$pid
 start files treadle-files --root "$ROOT"
 FILES=$url FILES_PID=$pid
-export DEMO DEMO_PID FILES ROOT WORK
+# The same over TLS, with a certificate of its own.
+CA=$WORK/site.crt
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 \
+  -addext subjectAltName=IP:127.0.0.1 -keyout "$WORK/site.key" -out "$CA" 2>/dev/null
+start secure treadle-demo --root "$ROOT" --tls-cert "$CA" --tls-key "$WORK/site.key"
+SECURE=$url SECURE_PID=$pid
+export DEMO DEMO_PID FILES SECURE CA ROOT WORK
 
 status=0
 case $peer in
@@ -87,4 +94,5 @@ esac
 }
 stop demo "$DEMO_PID"
 stop files "$FILES_PID"
+stop secure "$SECURE_PID"
 echo "$peer: all is well"
