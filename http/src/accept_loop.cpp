@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <new>
+#include <string>
 #include <utility>
 
 #include "connection.h"
@@ -18,6 +20,11 @@ using std::chrono::milliseconds;
 // While a full server waits for a place it looks again so often whether a connection has become
 // idle.
 constexpr milliseconds kLookForIdle{50};
+constexpr int kLooksAtTheEnd = 20;
+
+// At the end so many are taken from the backlog at most: a successor may share it, and would have
+// it filled for ever.
+constexpr int kMostAtTheEnd = 4096;
 
 // Waits for a place among the connections, ending the one that has been idle for longest. False:
 // the server is closed.
@@ -29,7 +36,9 @@ bool take_slot(ServerState& s) {
     ~Full() { keep_alive.full.fetch_sub(1); }
   } const full(s.keep_alive);
   const Context& closed = s.connections_context.context;
-  while (!closed.done()) {
+  // A server that ends does not hold up its end for one more.
+  for (int looks = 0; !closed.done() && looks < kLooksAtTheEnd;
+       looks += s.keep_alive.stopping.load() ? 1 : 0) {
     s.shed_idle();
     if (s.slots->acquire(1, with_timeout(closed, kLookForIdle).context)) return true;
   }
@@ -50,22 +59,33 @@ Arrival arrival(ServerState& s, const Listening& from, std::unique_ptr<net::TcpC
   return a;
 }
 
-// Nothing that a shortage does to one connection ends the loop.
 void admit(const std::shared_ptr<ServerState>& s, const Listening& from,
            std::unique_ptr<net::TcpConn> conn) {
   if (!take_slot(*s)) return;
   Semaphore::Hold slot(*s->slots);
+  Arrival a = arrival(*s, from, std::move(conn));
+  a.slot = std::move(slot);
+  if (!ServerState::start(s, std::move(a))) throw std::bad_alloc();
+}
+
+// Nothing that a shortage does to one connection ends the loop.
+template <class Accept>
+Result<bool> accept_one(const std::shared_ptr<ServerState>& s, const Listening& from,
+                        const Accept& accept) {
   static constinit LogGate gate;
+  std::string failure;
   try {
-    Arrival a = arrival(*s, from, std::move(conn));
-    a.slot = std::move(slot);
-    if (ServerState::start(s, std::move(a))) return;
-    if (const auto more = gate.pass())
-      log::warn("http: no memory for another connection ({} more left out)", *more);
+    auto conn = accept();
+    if (!conn) return fail(conn.error());
+    if (!*conn) return false;
+    admit(s, from, std::move(*conn));
+    return true;
   } catch (const std::exception& e) {
-    if (const auto more = gate.pass())
-      log::error("http: a connection was not served: {} ({} more left out)", e.what(), *more);
+    failure = e.what();
   }
+  if (const auto more = gate.pass())
+    log::error("http: a connection was not served: {} ({} more left out)", failure, *more);
+  return true;
 }
 
 }  // namespace
@@ -75,19 +95,16 @@ Result<void> accept_connections(const std::shared_ptr<ServerState>& s, Listening
   {
     const ContextScope scope(s->accept_context.context);
     for (;;) {
-      auto conn = from.listener.accept();
-      if (!conn) {
-        if (!s->keep_alive.stopping.load()) result = fail(conn.error());
-        break;
-      }
-      admit(s, from, std::move(*conn));
+      const auto taken = accept_one(s, from, [&] { return from.listener.accept(); });
+      if (taken) continue;
+      if (!s->keep_alive.stopping.load()) result = fail(taken.error());
+      break;
     }
   }
   // Outside of the scope, whose Context has ended.
-  while (result) {
-    auto conn = from.listener.try_accept();
-    if (!conn || !*conn) break;
-    admit(s, from, std::move(*conn));
+  for (int i = 0; result && i < kMostAtTheEnd; ++i) {
+    const auto taken = accept_one(s, from, [&] { return from.listener.try_accept(); });
+    if (!taken || !*taken) break;
   }
   from.listener.close();
   return result;

@@ -47,6 +47,7 @@ HeaderView ConnectionBody::trailers() const noexcept {
 Result<std::size_t> ConnectionBody::read(std::span<std::byte> into) {
   if (error()) return fail(error());
   if (into.empty()) return 0;
+  if (claim_->lost()) return stick(treadle::Errc::timed_out);
   for (;;) {
     if (!pending_.empty()) return take(into);
     if (complete_) return 0;

@@ -10,6 +10,12 @@
 #include <utility>
 
 namespace treadle::http::detail {
+namespace {
+
+// How long the rest of a TLS record is waited for with an Exchange in hand.
+constexpr Duration kRecordTime = std::chrono::seconds(1);
+
+}  // namespace
 Connection::Connection(std::shared_ptr<ServerState> server,
                        std::shared_ptr<const Settings> settings, Arrival arrival)
     : server_(std::move(server)),
@@ -32,11 +38,19 @@ Next Connection::begin() {
   });
   if (!open()) return Next::close;
   head_deadline_set_ = true;
+  idle_since_.store(coarse_now(), std::memory_order_relaxed);
   conn_->set_read_deadline(deadline_after(options().header_timeout));
-  // A shutdown that looked through the connections before may have seen this one too early.
-  if (server_->keep_alive.stopping.load())
-    conn_->set_read_deadline(Deadline::after(options().drain_idle));
+  enter(Phase::idle);
+  obey_server();
   return Next::wait;
+}
+
+// After each deadline of our own: what asked for less time before may have seen us too early.
+void Connection::obey_server() {
+  if (shed_.load())
+    raw_->set_read_deadline(Deadline::after(Duration::zero()));
+  else if (server_->keep_alive.stopping.load())
+    raw_->set_read_deadline(Deadline::after(options().drain_idle));
 }
 
 Next Connection::go_idle() {
@@ -44,9 +58,7 @@ Next Connection::go_idle() {
   idle_since_.store(coarse_now(), std::memory_order_relaxed);
   conn_->set_read_deadline(deadline_after(options().idle_timeout));
   phase_.store(Phase::idle);
-  if (server_->keep_alive.allowed()) return Next::wait;
-  if (!server_->keep_alive.stopping.load()) return Next::close;  // somebody waits for our place
-  conn_->set_read_deadline(Deadline::after(options().drain_idle));
+  obey_server();
   return Next::wait;
 }
 
@@ -62,16 +74,20 @@ void Connection::enter(Phase next) {
 }
 
 bool Connection::touch(Deadline d) noexcept {
-  Phase expected = Phase::idle;
-  if (!phase_.compare_exchange_strong(expected, Phase::touched)) return false;
+  Phase before = phase_.load();
+  if (before != Phase::idle && before != Phase::opening) return false;
+  if (!phase_.compare_exchange_strong(before, Phase::touched)) return false;
   conn_->set_read_deadline(d);
-  phase_.store(Phase::idle);
+  phase_.store(before);
   return true;
 }
 
 void Connection::hurry() noexcept { touch(Deadline::after(options().drain_idle)); }
 
-bool Connection::shed() noexcept { return touch(Deadline::after(Duration::zero())); }
+bool Connection::shed() noexcept {
+  shed_.store(true);
+  return touch(Deadline::after(Duration::zero()));
+}
 
 // Closed first: a handler that wakes up cancelled must not get an answer out that was counted as
 // cut.
@@ -83,7 +99,12 @@ void Connection::cut() noexcept {
 // Over before it is closed: a shutdown that still holds a reference must not count it as cut.
 void Connection::end() noexcept {
   enter(Phase::over);
-  if (deadline_) deadline_->stop();
+  if (deadline_) {
+    // After an exception a request may be under way, and its deadline's goroutine at work on it.
+    claim_.end();
+    deadline_->stop();
+    deadline_->wait_for_call();
+  }
   if (counted_) server_->per_address->remove(peer_);
   counted_ = false;
   x_.reset();
@@ -132,18 +153,37 @@ Next Connection::read_head() {
       head_deadline_set_ = true;
       conn_->set_read_deadline(deadline_after(options().header_timeout));
     }
+    if (tls_ != nullptr && !begun) conn_->set_read_deadline(Deadline::after(kRecordTime));
     const Result<std::size_t> n = conn_->read(in.room_for_head());
     if (n && *n > 0) {
       in.append(*n);
       enter(Phase::active);
       continue;
     }
-    if (in.empty()) return Next::close;
+    if (in.empty())
+      return tls_ != nullptr && !n && n.error() == treadle::Errc::timed_out ? wait_on()
+                                                                            : Next::close;
     if (n) return refuse(status::kBadRequest, "request ended early");
     if (n.error() == treadle::Errc::timed_out)
       return refuse(status::kRequestTimeout, "request head took too long");
     return Next::close;
   }
+}
+
+// Part of a TLS record has come, and no more for a while: an Exchange is not held for that. What is
+// left of the time to wait goes on.
+Next Connection::wait_on() {
+  const Duration most = requests_.load(std::memory_order_relaxed) == 0 ? options().header_timeout
+                                                                       : options().idle_timeout;
+  const Deadline until = most == Duration::zero()
+                             ? Deadline::never()
+                             : Deadline(idle_since_.load(std::memory_order_relaxed) + most);
+  if (until.passed() || shed_.load()) return Next::close;
+  x_.reset();
+  conn_->set_read_deadline(until);
+  phase_.store(Phase::idle);
+  obey_server();
+  return Next::wait;
 }
 
 Next Connection::refuse(int code, std::string_view reason) {

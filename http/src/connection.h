@@ -38,15 +38,16 @@ enum class Next : std::uint8_t {
 //
 // Between requests it holds no Exchange either: buffers belong to requests in progress.
 //
-// Phases, for shutdown, which runs elsewhere and must give idle connections less time, and no
-// others:
-//   idle    -> active   by the connection's goroutine, when bytes have come
+// Phases, for a shutdown and a full server, which run elsewhere and must give connections that wait
+// less time, and no others:
+//   opening -> idle     by the connection's goroutine: PROXY header and handshake are through
+//   idle    -> active   by the same, when bytes have come
 //   active  -> idle     by the same, once it has set the idle deadline
-//   idle    -> touched  by hurry() and shed(), which set a nearer deadline and go back to idle; the
+//   opening, idle -> touched   by hurry() and shed(), which set a nearer deadline and go back; the
 //                       connection waits for the moment that takes
 //   any     -> over     by the connection's goroutine: the last response has left, or end()
-// A connection that becomes idle looks at KeepAlive afterwards; hurry() comes after that was set.
-// So one of the two sees the other.
+// A connection that has set a deadline looks at KeepAlive and `shed_` afterwards; hurry() and
+// shed() come after those were set. So one of the two sees the other.
 //
 // The response belongs to the handler until its deadline passes: see response_claim.h. The
 // deadline's goroutine holds the deadline timer's lock while it answers, and the connection's
@@ -68,27 +69,33 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // idle deadline passed, the connection was closed.
   bool wait();
   void end() noexcept;
+  // end() is to cut: what was being sent is not complete.
+  void break_off() noexcept { says_goodbye_ = false; }
 
   // From other goroutines and threads that hold a reference, also once it has ended. They enter
   // the runtime, so no plain mutex may be held over them. Never park.
   void hurry() noexcept;  // an idle connection has `drain_idle` left
-  bool shed() noexcept;   // ends an idle connection; false when it is not idle
+  bool shed() noexcept;   // ends one that waits for its client; false when it does not
   void cut() noexcept;    // closes it and cancels its requests
   bool busy() const noexcept { return phase_.load() == Phase::active; }
   // Since when it is idle; only a hint where it is not.
   TimePoint idle_since() const noexcept { return idle_since_.load(std::memory_order_relaxed); }
   bool idle() const noexcept { return phase_.load() == Phase::idle; }
+  bool opening() const noexcept { return phase_.load() == Phase::opening; }
   std::string straggler() const;  // "peer METHOD target" of the request in progress, or empty
   std::uint64_t requests() const noexcept { return requests_.load(std::memory_order_relaxed); }
   std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
   std::uint64_t responses_cut() const noexcept { return cut_.load(std::memory_order_relaxed); }
 
+  // Its place among the connections; given back by ServerState::leave().
+  Semaphore::Hold slot;
   // The server's list of connections, under its lock.
+  bool listed = false;
   Connection* list_previous = nullptr;
   Connection* list_next = nullptr;
 
  private:
-  enum class Phase : std::uint8_t { idle, active, touched, over };
+  enum class Phase : std::uint8_t { opening, idle, active, touched, over };
   enum class Target : std::uint8_t { for_handler, answered, bad, unclean, elsewhere };
 
   // connection_open.cpp: what comes before the first request.
@@ -102,8 +109,10 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // connection.cpp: from bytes to requests, and between them.
   Next read_head();
   Next go_idle();
+  Next wait_on();
   void enter(Phase next);  // from a phase that hurry() may be changing
   bool touch(Deadline d) noexcept;
+  void obey_server();
   void say_goodbye() noexcept;
   // Answers with an error, then ends the connection so that the client gets to read it.
   Next refuse(int code, std::string_view reason);
@@ -148,7 +157,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   ResponseClaim claim_;
   std::optional<LazyTimer> deadline_;  // made by begin(), on the connection's goroutine
   ExchangePtr x_;                      // null between requests
-  std::atomic<Phase> phase_{Phase::idle};
+  std::atomic<Phase> phase_{Phase::opening};
+  std::atomic<bool> shed_{false};  // its place is wanted
   std::atomic<TimePoint> idle_since_;
   std::atomic<bool> hijacked_{false};  // the connection is the handler's
   bool says_goodbye_ = false;          // TLS stands, and nothing was cut: ends with close_notify

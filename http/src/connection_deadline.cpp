@@ -11,11 +11,15 @@
 namespace treadle::http::detail {
 
 void Connection::set_handler_deadline(Deadline d) {
+  if (claim_.lost()) return;  // the timer is set for the end of the connection now
   treadle::detail::move_kept_deadline(x_->request.context, d);
+  const LazyTimer::Tag number = ResponseClaim::number(claim_.look());
   if (d.is_never())
     deadline_->clear();
   else
-    deadline_->set(d, ResponseClaim::number(claim_.look()));
+    deadline_->set(d, number);
+  // Lost meanwhile: we may have put our deadline in place of that one.
+  if (claim_.lost()) deadline_->set(Deadline::after(kLingerTime), number);
 }
 
 // On the deadline timer's goroutine, under its lock. The claim says whether the request is still
@@ -71,6 +75,7 @@ void Connection::answer_late(LazyTimer::Tag number) {
 Hijacked Connection::hijack() {
   hijacked_.store(true);
   set_handler_deadline(Deadline::never());
+  server_->leave(*this);
   InputBuffer& in = x_->in;
   Hijacked mine{conn_, std::string(in.unread())};
   in.consume(in.unread().size());

@@ -2,7 +2,6 @@
 // the client's connections.
 #include <treadle/log.h>
 
-#include <algorithm>
 #include <string>
 
 #include "connection.h"
@@ -33,13 +32,10 @@ bool Connection::open() {
   return count_address() && (tls_ == nullptr || shake_hands());
 }
 
-// Both ways: a handshake writes, too. A shutdown that looked through the connections before gave
-// this one less time.
+// Both ways: a handshake writes, too.
 void Connection::give_time(Duration d) {
-  Deadline until = deadline_after(d);
-  if (server_->keep_alive.stopping.load())
-    until = std::min(until, Deadline::after(options().drain_idle));
-  raw_->set_deadline(until);
+  raw_->set_deadline(deadline_after(d));
+  obey_server();
 }
 
 bool Connection::read_proxy() {
@@ -73,7 +69,7 @@ bool Connection::shake_hands() {
   if (shaken) return true;
   if (shaken.error() == net::TlsErrc::plaintext) {
     refuse_plaintext();
-  } else if (shaken.error() != treadle::Errc::eof) {
+  } else if (shaken.error() != treadle::Errc::eof && !shed_.load()) {
     const std::string why = tls_->error_text();
     note_failure("{}: TLS handshake: {}{}{}", peer_.to_string(), shaken.error().message(),
                  why.empty() ? "" : ": ", why);

@@ -56,9 +56,10 @@ void FileCache::put(std::string_view path, OpenPathPtr value, TimePoint opened) 
   }
   while (shard.descriptors + cost > most_per_shard_)
     drop_locked(shard, std::prev(shard.entries.end()), dropped);
-  shard.entries.splice(shard.entries.begin(), fresh);
-  const Entries::iterator entry = shard.entries.begin();
+  // The index first: it may find no memory, and then nothing has happened.
+  const Entries::iterator entry = fresh.begin();
   shard.index.emplace(Key{hash, entry->path}, entry);
+  shard.entries.splice(shard.entries.begin(), fresh);
   shard.descriptors += cost;
 }
 

@@ -36,12 +36,12 @@ void LazyTimer::set(Deadline d, Tag tag) {
 // Under the lock.
 void LazyTimer::arm(const std::shared_ptr<State>& s, Word w) {
   if (s->stopped.load()) return;
-  s->armed.store(w);
   const Duration left = std::max<Duration>(time_of(w).remaining(), milliseconds(1));
-  if (s->timer)
-    s->timer.reset(left);
-  else
-    s->timer = after_func(left, [s] { look(s); });
+  // Made before `armed` says so: where there is no memory for one, the next set() tries again.
+  const bool made = !s->timer;
+  if (made) s->timer = after_func(left, [s] { look(s); });
+  s->armed.store(w);
+  if (!made) s->timer.reset(left);
 }
 
 // Does what the deadline as it stands asks for. True: nothing more is to be done. Under the lock.

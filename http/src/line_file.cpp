@@ -28,8 +28,10 @@ int open_own(const char* path) noexcept {
   const int fd = ::open(path, kFlags | O_WRONLY | O_CREAT, kMode);
   const bool fifo = fd >= 0 ? type_of(fd) == S_IFIFO : errno == ENXIO;
   if (!fifo) return fd;
+  // Before the first is closed: a reader that was waiting must not see the pipe without a writer.
+  const int both = ::open(path, kFlags | O_RDWR);
   if (fd >= 0) ::close(fd);
-  return ::open(path, kFlags | O_RDWR);
+  return both;
 }
 
 }  // namespace

@@ -150,6 +150,7 @@ Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
   const std::shared_ptr<const detail::Settings> settings = s.current_settings();
   const ServerOptions& o = settings->options;
   if (!s.listeners.empty()) throw Panic("http: Server::listen called twice");
+  if (s.tls && !o.tls) throw Panic("http: Server::set_tls without ServerOptions::tls");
   const std::size_t own = o.address.empty() ? 0 : 1;
   if (sockets.empty() || sockets.size() != own + o.endpoints.size())
     throw Panic("http: Server::listen_on: not as many sockets as addresses");
@@ -210,10 +211,12 @@ Result<void> Server::serve() {
     if (twice) throw Panic("http: Server::serve called twice");
     return {};
   }
+  struct Done {
+    WaitGroup& loops;
+    ~Done() { loops.done(); }
+  } const done{s->accept_loops};
   if (s->router) freeze(*s->router);
-  Result<void> result = accept_all(s);
-  s->accept_loops.done();
-  return result;
+  return accept_all(s);
 }
 
 Result<void> Server::shutdown(const Context& ctx) {
@@ -227,6 +230,8 @@ Result<void> Server::shutdown(const Context& ctx) {
   s->accept_context.cancel();
   if (!accepting)
     for (const auto& l : s->listeners) l->listener.close();
+  // Now, and again once no more are accepted.
+  s->hurry_idle();
   Result<void> ended = s->accept_loops.wait(ctx);
   if (ended) {
     s->hurry_idle();

@@ -16,6 +16,12 @@ namespace {
 constexpr std::size_t kCandidates = 64;
 constexpr std::size_t kNamed = 20;
 
+// A handshake is not ended for somebody else's sake before it has had so long.
+constexpr Duration kPatience = std::chrono::seconds(1);
+
+// When none was idle the connections are not walked over again before.
+constexpr Duration kNextWalk = std::chrono::milliseconds(20);
+
 // The goroutine of a connection. Nothing that a client does may end the process, so what the server
 // itself throws, out of memory as a rule, ends this connection only.
 void run_connection(Connection& c) noexcept {
@@ -23,7 +29,11 @@ void run_connection(Connection& c) noexcept {
     for (Next next = c.begin(); next != Next::close; next = c.step())
       if (next == Next::wait && !c.wait()) break;
   } catch (const std::exception& e) {
+    c.break_off();
     log::error("http: a connection ended: {}", e.what());
+  } catch (...) {
+    c.break_off();
+    log::error("http: a connection ended: exception of unknown type");
   }
   c.end();
 }
@@ -48,23 +58,20 @@ std::shared_ptr<const Settings> ServerState::current_settings() {
 bool ServerState::start(const std::shared_ptr<ServerState>& self, Arrival arrival) {
   Semaphore::Hold slot = std::move(arrival.slot);
   auto c = std::make_shared<Connection>(self, self->current_settings(), std::move(arrival));
+  c->slot = std::move(slot);
   self->add(*c);
   // close() goes through the list after setting the flag, so one of the two sees the connection.
   if (self->closed.load()) c->cut();
   try {
-    if (try_go([self, c, slot = std::move(slot)]() mutable {
+    if (try_go([self, c] {
           run_connection(*c);
-          self->remove(*c);
-          c.reset();
-          slot = {};
-          self->connections_alive.done();
+          self->leave(*c);
         }))
       return true;
   } catch (const std::bad_alloc&) {  // the same as no stack
   }
   c->cut();
-  self->remove(*c);
-  self->connections_alive.done();
+  self->leave(*c);
   return false;
 }
 
@@ -73,19 +80,26 @@ void ServerState::add(Connection& c) {
   const std::lock_guard guard(lock);
   ++accepted;
   ++open;
+  c.listed = true;
   c.list_next = connections;
   if (connections != nullptr) connections->list_previous = &c;
   connections = &c;
 }
 
-void ServerState::remove(Connection& c) {
-  const std::lock_guard guard(lock);
-  --open;
-  of_closed.requests += c.requests();
-  of_closed.refused += c.refused();
-  of_closed.cut += c.responses_cut();
-  (c.list_previous != nullptr ? c.list_previous->list_next : connections) = c.list_next;
-  if (c.list_next != nullptr) c.list_next->list_previous = c.list_previous;
+void ServerState::leave(Connection& c) {
+  {
+    const std::lock_guard guard(lock);
+    if (!c.listed) return;
+    c.listed = false;
+    --open;
+    of_closed.requests += c.requests();
+    of_closed.refused += c.refused();
+    of_closed.cut += c.responses_cut();
+    (c.list_previous != nullptr ? c.list_previous->list_next : connections) = c.list_next;
+    if (c.list_next != nullptr) c.list_next->list_previous = c.list_previous;
+  }
+  c.slot = {};
+  connections_alive.done();
 }
 
 std::vector<std::shared_ptr<Connection>> ServerState::current() {
@@ -101,10 +115,17 @@ void ServerState::hurry_idle() {
   for (const auto& c : current()) c->hurry();
 }
 
-void ServerState::find_candidates() {
+// The idle ones; where there are none, those whose handshake has taken a while.
+void ServerState::find_candidates(TimePoint now) {
   std::vector<std::pair<TimePoint, Connection*>> idle;
-  for (Connection* c = connections; c != nullptr; c = c->list_next)
-    if (c->idle()) idle.emplace_back(c->idle_since(), c);
+  std::vector<std::pair<TimePoint, Connection*>> slow;
+  for (Connection* c = connections; c != nullptr; c = c->list_next) {
+    if (c->idle())
+      idle.emplace_back(c->idle_since(), c);
+    else if (c->opening() && now - c->idle_since() > kPatience)
+      slow.emplace_back(c->idle_since(), c);
+  }
+  if (idle.empty()) idle.swap(slow);
   const std::size_t n = std::min(idle.size(), kCandidates);
   const auto last = idle.begin() + static_cast<std::ptrdiff_t>(n);
   std::partial_sort(idle.begin(), last, idle.end());
@@ -115,15 +136,21 @@ void ServerState::find_candidates() {
 }
 
 std::shared_ptr<Connection> ServerState::next_candidate() {
+  // Before the lock: the last reference to one that has ended must not go under it.
+  std::vector<std::shared_ptr<Connection>> passed_over;
+  const TimePoint now = coarse_now();
   const std::lock_guard guard(lock);
-  for (int walks = 0; walks < 2; ++walks) {
-    while (!candidates_.empty()) {
-      const Candidate next = std::move(candidates_.back());
-      candidates_.pop_back();
-      auto c = next.connection.lock();
-      if (c && c->idle() && c->idle_since() == next.since) return c;
-    }
-    find_candidates();
+  if (candidates_.empty()) {
+    if (now < next_walk_) return nullptr;
+    find_candidates(now);
+    if (candidates_.empty()) next_walk_ = now + kNextWalk;
+  }
+  while (!candidates_.empty()) {
+    const Candidate next = std::move(candidates_.back());
+    candidates_.pop_back();
+    auto c = next.connection.lock();
+    if (c && (c->idle() || c->opening()) && c->idle_since() == next.since) return c;
+    passed_over.push_back(std::move(c));
   }
   return nullptr;
 }

@@ -91,8 +91,10 @@ struct ServerState {
   // Starts serving a connection on a goroutine of its own. False: there is no memory for one, and
   // the connection is closed.
   static bool start(const std::shared_ptr<ServerState>& self, Arrival arrival);
-  void add(Connection& c);  // counts it in connections_alive, too; remove() does not count it out
-  void remove(Connection& c);
+  void add(Connection& c);
+  // It is none of the server's connections any more: off the list, its place free, not waited for.
+  // Idempotent; its own goroutine.
+  void leave(Connection& c);
   // Those that are there now. Ones that come later see `keep_alive` and `closed` themselves.
   std::vector<std::shared_ptr<Connection>> current();
   // Gives idle connections `drain_idle` from now.
@@ -113,8 +115,9 @@ struct ServerState {
     TimePoint since;
   };
   std::vector<Candidate> candidates_;
+  TimePoint next_walk_{};  // not before; none was found by the last
   std::shared_ptr<Connection> next_candidate();
-  void find_candidates();
+  void find_candidates(TimePoint now);
 };
 
 }  // namespace treadle::http::detail

@@ -21,6 +21,8 @@ void check(const ServerOptions& o) {
           "a limit of the request's head is zero");
   require(o.limits.request_line <= o.limits.head, "limits.request_line exceeds limits.head");
   require(o.limits.head <= 1024 * 1024, "limits.head exceeds 1 MiB");
+  require(o.min_rate == 0 || o.min_rate_after > Duration::zero(),
+          "min_rate without min_rate_after, the time it is taken over");
   require(!o.address.empty() || !o.endpoints.empty(), "no address to listen on");
   for (const Endpoint& e : o.endpoints) {
     require(!e.address.empty(), "an endpoint without an address");

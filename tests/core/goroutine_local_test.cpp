@@ -71,22 +71,27 @@ TEST(GoroutineLocalValue, PlainThreadsHaveTheirs) {
   counter.reset();
 }
 
-std::string order;  // by one goroutine at a time
+std::string order;           // by one goroutine at a time
+std::atomic<int> in_order{0};  // how many stand there
 struct Ordered {
   char mark = '?';
-  ~Ordered() { order += mark; }
+  ~Ordered() {
+    order += mark;
+    in_order.fetch_add(1);
+  }
 };
 
 TEST(GoroutineLocalEnd, DestroysNewestFirst) {
   GoroutineLocal<Ordered> a, b, c;
   order.clear();
+  in_order.store(0);
   test::run([&] {
     spawn([&] {
       b->mark = 'b';
       c->mark = 'c';
       a->mark = 'a';
     }).join();
-    while (order.size() < 3) gosched();
+    while (in_order.load() < 3) gosched();
   });
   EXPECT_EQ(order, "acb");
 }

@@ -96,6 +96,39 @@ TEST(WatchPeer, TheNewestWatchCounts) {
   });
 }
 
+// As a proxy does, with both of its connections.
+TEST(WatchPeer, OneContextForSeveralPeersThatGoAtOnce) {
+  test::run([] {
+    for (int round = 0; round < 200; ++round) {
+      const CancelableContext ctx = with_cancel(background());
+      const CancelableContext other = with_cancel(background());
+      std::vector<Pair> pairs;
+      for (int i = 0; i < 8; ++i) {
+        pairs.push_back(make_pair());
+        pairs.back().here.watch_peer(i == 7 ? other.context : ctx.context);
+      }
+      for (const Pair& p : pairs) ::close(p.there);
+      ctx.context.wait();
+      other.context.wait();
+      Pair late = make_pair();
+      ::close(late.there);
+      late.here.watch_peer(ctx.context);
+    }
+  });
+}
+
+TEST(WatchPeer, BackgroundEndsTheWatch) {
+  test::run([] {
+    Pair pair = make_pair();
+    const CancelableContext ctx = with_cancel(background());
+    pair.here.watch_peer(ctx.context);
+    pair.here.watch_peer(background());
+    ::close(pair.there);
+    while (!pair.here.hints().peer_closed) (void)sleep(1ms);
+    EXPECT_FALSE(ctx.context.done());
+  });
+}
+
 TEST(WatchPeer, WakesASleeperAndStartsFunctions) {
   test::run([] {
     Pair pair = make_pair();

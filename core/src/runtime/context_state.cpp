@@ -258,14 +258,6 @@ void cancel_expired(CancelState* list) noexcept {
   }
 }
 
-void cancel_gone(CancelState* list) noexcept {
-  while (list) {
-    CancelState* c = std::exchange(list, list->next_gone);
-    context_cancel(c, Errc::canceled, std::make_error_code(std::errc::connection_aborted));
-    context_release(c);
-  }
-}
-
 std::int64_t on_context_deadline(Timer* t, std::int64_t, TimerWork& work) {
   auto* c = static_cast<CancelState*>(t->arg);
   // Whoever frees it removes the timer first, so `c` is there; it may be on its way out, though.

@@ -99,7 +99,6 @@ struct CancelState final : ContextState, ContextNode {
   // its one parent ends once. Retained while in either.
   CancelState* next_expired = nullptr;    // TimerWork's
   CancelState* next_collected = nullptr;  // descendants of a context being cancelled
-  CancelState* next_gone = nullptr;       // PollWork's; entered once, see watch_peer()
 
   const std::uint32_t bubble;  // where it was made (bubble.h)
 
@@ -137,8 +136,6 @@ struct DoneCall final : ContextNode {
 void context_cancel(CancelState* c, Errc error, std::error_code cause) noexcept;
 // The function of a context's timer.
 std::int64_t on_context_deadline(Timer* t, std::int64_t now, TimerWork& work);
-// Cancels what the poller found to belong to a peer that has gone, and releases it.
-void cancel_gone(CancelState* list) noexcept;
 // Cancels with timed_out what timers have collected, and releases it.
 void cancel_expired(CancelState* list) noexcept;
 

@@ -34,7 +34,7 @@ struct Poller {
   // netpoll() calls whose Gs may be on no queue yet. Raised before a side is unblocked, lowered
   // once its G is queued: who finds no G on a side and zero here knows that none is in between.
   std::atomic<std::int32_t> harvests{0};
-  std::atomic<CancelState*> gone{nullptr};  // left by those without a P; release to acquire
+  std::atomic<PeerWatch*> gone{nullptr};  // left by those without a P; release to acquire
   Lock lock;
   PollDesc* free = nullptr;                     // under lock
   std::atomic<PollDescBlock*> blocks{nullptr};  // all; release on push, acquire by walkers
@@ -69,13 +69,12 @@ void mark_seen(PollDesc* pd, std::uint16_t tag, std::uint64_t marks) noexcept {
     if (pd->seen.compare_exchange_weak(seen, seen | marks, std::memory_order_seq_cst)) return;
 }
 
-// The context to be cancelled now that the peer has gone, with its reference; null: there is none,
-// or it belongs to another generation.
-CancelState* take_watch(PollDesc* pd, std::uint16_t tag) noexcept {
+// What was to be done when the peer goes; null: nothing, or it belongs to another generation.
+PeerWatch* take_watch(PollDesc* pd, std::uint16_t tag) noexcept {
   std::uint64_t watch = pd->peer_watch.load(std::memory_order_seq_cst);
   if (watch == 0 || watch >> kTagShift != tag) return nullptr;
   if (!pd->peer_watch.compare_exchange_strong(watch, 0, std::memory_order_seq_cst)) return nullptr;
-  return reinterpret_cast<CancelState*>(watch & kPointer);
+  return reinterpret_cast<PeerWatch*>(watch & kPointer);
 }
 
 void collect(const epoll_event& e, PollWork& work) noexcept {
@@ -88,7 +87,7 @@ void collect(const epoll_event& e, PollWork& work) noexcept {
   if (marks) {
     mark_seen(pd, tag, marks);
     if (marks & PollDesc::kPeerClosed)
-      if (CancelState* c = take_watch(pd, tag)) c->next_gone = std::exchange(work.gone, c);
+      if (PeerWatch* w = take_watch(pd, tag)) w->next = std::exchange(work.gone, w);
   }
   const auto wake = [&](detail::PollMode mode) {
     if (G* g = unblock(pd->side[static_cast<int>(mode)], kPollReady)) {
@@ -133,16 +132,30 @@ std::int64_t on_poll_deadline(Timer* t, std::int64_t now, TimerWork& work) {
   }
 }
 
-void cancel_gone_here(M* m, CancelState* list) noexcept {
+void drop_watch(PeerWatch* w) noexcept {
+  context_release(w->context);
+  delete w;
+}
+
+void cancel_gone(PeerWatch* list) noexcept {
+  while (list) {
+    PeerWatch* w = std::exchange(list, list->next);
+    context_cancel(w->context, Errc::canceled,
+                   std::make_error_code(std::errc::connection_aborted));
+    drop_watch(w);
+  }
+}
+
+void cancel_gone_here(M* m, PeerWatch* list) noexcept {
   const HiddenLabels hidden(m);
   cancel_gone(list);
 }
 
-void leave_gone(CancelState* list) noexcept {
-  CancelState* last = list;
-  while (last->next_gone) last = last->next_gone;
-  last->next_gone = poller.gone.load(std::memory_order_relaxed);
-  while (!poller.gone.compare_exchange_weak(last->next_gone, list, std::memory_order_release,
+void leave_gone(PeerWatch* list) noexcept {
+  PeerWatch* last = list;
+  while (last->next) last = last->next;
+  last->next = poller.gone.load(std::memory_order_relaxed);
+  while (!poller.gone.compare_exchange_weak(last->next, list, std::memory_order_release,
                                             std::memory_order_relaxed)) {
   }
   wakep();  // its fence pairs with that of an M which is about to park
@@ -202,7 +215,7 @@ void pd_free(PollDesc* pd) noexcept {
     s.timer.heap.store(nullptr, std::memory_order_relaxed);  // the next owner's P may be another
   }
   if (const std::uint64_t watch = pd->peer_watch.exchange(0, std::memory_order_seq_cst))
-    context_release(reinterpret_cast<CancelState*>(watch & kPointer));
+    drop_watch(reinterpret_cast<PeerWatch*>(watch & kPointer));
   // A new generation: events of the old one no longer match.
   const std::uint64_t next = (pd->seen.load(std::memory_order_relaxed) >> 32) + 1;
   pd->seen.store(next << 32, std::memory_order_relaxed);
@@ -455,17 +468,20 @@ Deadline Pollable::deadline(PollMode mode) const noexcept {
   return Deadline(TimePoint(Duration(d == kExpired ? 0 : d)));
 }
 
-void Pollable::watch_peer(const Context& ctx) const noexcept {
+void Pollable::watch_peer(const Context& ctx) const {
   ContextState* state = ctx.state();
-  if (!state || state->kind != ContextState::Kind::cancel) return;
-  context_retain(state);
-  const std::uint64_t watch = reinterpret_cast<std::uintptr_t>(static_cast<CancelState*>(state)) |
-                              static_cast<std::uint64_t>(pd_->generation() & 0xffff) << kTagShift;
+  std::uint64_t watch = 0;
+  if (state && state->kind == ContextState::Kind::cancel) {
+    auto* w = new PeerWatch{static_cast<CancelState*>(state)};
+    context_retain(state);
+    watch = reinterpret_cast<std::uintptr_t>(w) |
+            static_cast<std::uint64_t>(pd_->generation() & 0xffff) << kTagShift;
+  }
   const std::uint64_t before = pd_->peer_watch.exchange(watch, std::memory_order_seq_cst);
-  if (before) context_release(reinterpret_cast<CancelState*>(before & kPointer));
+  if (before) drop_watch(reinterpret_cast<PeerWatch*>(before & kPointer));
   if (!hints().peer_closed) return;
-  CancelState* gone = take_watch(pd_, static_cast<std::uint16_t>(pd_->generation()));
-  if (gone) cancel_gone(gone);
+  if (PeerWatch* gone = take_watch(pd_, static_cast<std::uint16_t>(pd_->generation())))
+    cancel_gone(gone);
 }
 
 void Pollable::ignore_context() noexcept { pd_->ignore_context = true; }

@@ -54,8 +54,8 @@ struct alignas(64) PollDesc {
   std::atomic<std::uint64_t> seen{0};
   // Holders of the descriptor number (the owner counts as one), and kClosing above them.
   std::atomic<std::uint32_t> users{0};
-  // The context to be cancelled when the peer goes, retained, with the generation above its 48 bits
-  // of address; 0: none, or taken. Whoever exchanges it for 0 has the reference. Sequentially
+  // A PeerWatch, with the generation above its 48 bits of address; 0: none, or taken. Whoever
+  // exchanges it for 0 owns it. Sequentially
   // consistent with `seen`: who stores it then looks at kPeerClosed, the poller the other way
   // round, so one of them takes it.
   std::atomic<std::uint64_t> peer_watch{0};
@@ -73,10 +73,17 @@ struct alignas(64) PollDesc {
   bool closing() const noexcept { return users.load(std::memory_order_seq_cst) & kClosing; }
 };
 
+// A context that is to be cancelled when a peer goes. Each watch has one of its own: a context may
+// be watched for by several descriptors.
+struct PeerWatch {
+  CancelState* context;  // retained
+  PeerWatch* next = nullptr;
+};
+
 // What a poll leaves to be done by its caller, once it has a P or knows that it gets none.
 struct PollWork {
   GList ready;                  // marked runnable
-  CancelState* gone = nullptr;  // contexts whose peer has gone, retained, through next_gone
+  PeerWatch* gone = nullptr;  // of peers that have gone, through next
 };
 
 void netpoll_init();

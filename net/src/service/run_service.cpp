@@ -36,19 +36,21 @@ void raise_descriptor_limit(std::string_view name) noexcept {
     log::warn("{}: the limit on open files stays at its soft value", name);
 }
 
-// Of a file that is ours and has no other name: nothing else is given away with it.
+// Makes a log's file for the new user. Only one that we have just made is given away: what stands
+// there already may be a link, or have been put there by somebody, so opening it is left to the new
+// user, who has no more rights to it than he should.
 std::expected<void, std::string> give_log(const std::string& path, uid_t user, gid_t group) {
   const auto failed = [&path](int error) {
     return std::unexpected(
         fmt::format("cannot open {}: {}", path, std::generic_category().message(error)));
   };
-  const sys::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
-  if (fd.get() < 0) return failed(errno);
-  struct stat file;
-  if (::fstat(fd.get(), &file) != 0) return failed(errno);
-  if (S_ISREG(file.st_mode) && file.st_nlink == 1 && file.st_uid == ::geteuid() &&
-      ::fchown(fd.get(), user, group) != 0)
+  constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const sys::UniqueFd fd(::open(path.c_str(), kFlags, 0640));
+  if (fd.get() < 0) {
+    if (errno == EEXIST) return {};
     return failed(errno);
+  }
+  if (::fchown(fd.get(), user, group) != 0) return failed(errno);
   return {};
 }
 

@@ -74,8 +74,8 @@ class Pollable {
 
   // Cancels `ctx`, made by with_cancel() and the like, once the peer is seen to close or reset: at
   // once when it has. Its cause() is then connection_aborted. It takes the place of one given
-  // before. Never parks.
-  void watch_peer(const Context& ctx) const noexcept;
+  // before; background ends the watch. Several descriptors may watch for one context. Never parks.
+  void watch_peer(const Context& ctx) const;
 
   // From now on waits obey only the descriptor's deadlines, not the caller's Context.
   void ignore_context() noexcept;

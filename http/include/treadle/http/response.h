@@ -104,9 +104,10 @@ class Response {
   }
 
   // Takes the connection over from the server, which forgets it: it neither answers nor closes it,
-  // and shutdown() does not wait for it. Nothing must have been written, and the request's body is
-  // to be read before. The Response and the body fail with `aborted` afterwards. Never parks.
-  // Errors: head_sent; timed_out where the handler's deadline has passed.
+  // it does not count among the connections, and shutdown() does not wait for it. Nothing must have
+  // been written, and the request's body is to be read before. The Response and the body fail with
+  // `aborted` afterwards. Never parks. Errors: head_sent; timed_out where the handler's deadline
+  // has passed.
   [[nodiscard]] Result<Hijacked> hijack();
   // The same after sending `101 Switching Protocols` with `Upgrade: protocol` and the fields set so
   // far (RFC 9110 7.8). It is for the handler to look at what the client asked for. May park.

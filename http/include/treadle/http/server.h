@@ -78,9 +78,10 @@ struct ServerOptions {
   int procs = 0;
 
   // From a request's first byte to the end of its head; for a connection's first request, from
-  // accept. Then 408, or just a close when nothing has come. 0: no limit.
+  // accept, or from the end of PROXY header and TLS handshake. Then 408, or just a close when
+  // nothing has come. 0: no limit.
   Duration header_timeout = std::chrono::seconds(10);
-  // For the TLS handshake, from accept. 0: no limit.
+  // For the TLS handshake, from accept or the end of the PROXY header. 0: no limit.
   Duration tls_handshake_timeout = std::chrono::seconds(10);
   // For the PROXY header, from accept. 0: no limit.
   Duration proxy_timeout = std::chrono::seconds(5);

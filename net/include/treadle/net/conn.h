@@ -76,7 +76,8 @@ class Conn {
   // which must be able to answer an error after a request's Context has ended.
   virtual void ignore_context() = 0;
 
-  // Ends our side of the stream (FIN); reading goes on. Never parks.
+  // Ends our side of the stream (FIN); reading goes on. Never parks, but where an end must be
+  // written first, as TLS's.
   [[nodiscard]] virtual Result<void> shutdown_write() = 0;
 
   // Wakes whoever reads or writes with `closed` and releases the descriptor. Idempotent. Never
