@@ -167,10 +167,13 @@ http::ServeHooks serve_hooks(Settings& settings, http::ServerOptions& options) {
   }};
 }
 
-std::optional<int> check_root(const Settings& settings, const std::string& root) {
-  auto directory = net::Directory::open(root);
-  if (directory) return std::nullopt;
-  return settings.refuse_value("root", directory.error().message());
+void add_root(Settings& settings, std::string& root, std::string_view help) {
+  settings.flag("root", "DIR", text_value(root), std::string(help));
+  settings.rule("root", [&root]() -> Parsed<void> {
+    if (auto directory = net::Directory::open(root); !directory)
+      return std::unexpected(directory.error().message());
+    return {};
+  });
 }
 
 }  // namespace treadle::apps

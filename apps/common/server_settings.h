@@ -18,7 +18,7 @@ void add_server(Settings& settings, http::ServerOptions& options);
 // settings of the app's own that have changed: they are read at the start only.
 http::ServeHooks serve_hooks(Settings& settings, http::ServerOptions& options);
 
-// Empty when files below `root` can be served; else says why not and returns the exit code.
-std::optional<int> check_root(const Settings& settings, const std::string& root);
+// Adds "root", a directory that must be there. `root` must outlive the settings.
+void add_root(Settings& settings, std::string& root, std::string_view help);
 
 }  // namespace treadle::apps

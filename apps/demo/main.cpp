@@ -108,9 +108,8 @@ int main(int argc, char** argv) {
   std::string root = ".";
   apps::Settings settings("treadle-demo", "The tour: an HTTP server with handlers of every kind.");
   apps::add_server(settings, options);
-  settings.flag("root", "DIR", apps::text_value(root), "directory that /files/ serves");
+  apps::add_root(settings, root, "directory that /files/ serves");
   if (auto exit_code = settings.parse(argc, argv)) return *exit_code;
-  if (auto exit_code = apps::check_root(settings, root)) return *exit_code;
 
   http::Router router;
   router.use(http::request_id());

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   apps::Settings settings("treadle-files",
                           "Static file server: ranges, conditional requests, sendfile.");
   apps::add_server(settings, options);
-  settings.flag("root", "DIR", apps::text_value(root), "directory to serve");
+  apps::add_root(settings, root, "directory to serve");
   settings.key("files.index", apps::text_value(files.index), "file that stands for its directory");
   settings.key("files.listing", apps::bool_value(files.listing),
                "list directories without an index");
@@ -37,7 +37,6 @@ int main(int argc, char** argv) {
   settings.key("files.etag_secret", apps::text_value(files.etag_secret),
                "makes entity tags hard to guess the inode from; alike on all servers of a site");
   if (auto exit_code = settings.parse(argc, argv)) return *exit_code;
-  if (auto exit_code = apps::check_root(settings, root)) return *exit_code;
 
   http::Router router;
   router.handle("GET /{path...}", http::file_server(root, files));

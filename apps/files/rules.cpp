@@ -54,6 +54,7 @@ Value rules_value(std::vector<Rule>& variable, bool may_be_empty) {
       text.append(name).append(": ").append(content) += '\n';
     return text;
   };
+  value.reset = [&variable, before = variable] { variable = before; };
   value.forms = {Form::text};
   value.needs = "needs text in quotes";
   return value;

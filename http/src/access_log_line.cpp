@@ -129,7 +129,7 @@ void append_combined(LogLine& out, const AccessRecord& r) {
     append_address(out, r.peer);
   else
     out.push_back('-');
-  out.push_back('\n');
+  append(out, r.cut ? " cut\n" : "\n");
 }
 
 void append_json(LogLine& out, const AccessRecord& r) {
@@ -169,7 +169,7 @@ void append_json(LogLine& out, const AccessRecord& r) {
   append_seconds(out, r.took);
   append(out, R"(,"handler":)");
   append_seconds(out, r.handler_time);
-  append(out, "}\n");
+  append(out, r.cut ? ",\"cut\":true}\n" : "}\n");
 }
 
 }  // namespace treadle::http::detail

@@ -28,6 +28,7 @@ struct AccessRecord {
   std::string_view request_id{};
   std::string_view tls_version{};  // "TLSv1.3"; empty without TLS
   std::string_view tls_cipher{};
+  bool cut = false;         // the response could not be completed
   Duration took{};          // from the end of the request's head to the end of its answer
   Duration handler_time{};  // of these, what the handler took
 };
@@ -38,8 +39,9 @@ struct AccessRecord {
 //   192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] "GET / HTTP/1.1" 200 12 "-" "curl/8"
 //       0.000123 0.000045 4f1c8a... localhost:8080 TLSv1.3/TLS_AES_128_GCM_SHA256 10.0.0.1:5000
 //
-// where the third word is the user who was authenticated, and with "-" for what is absent. No field
-// holds a quote, and none outside of quotes a space.
+// where the third word is the user who was authenticated, and with "-" for what is absent, and "
+// cut" at the end where the response could not be completed. No field holds a quote, and none
+// outside of quotes a space.
 void append_combined(LogLine& out, const AccessRecord& r);
 
 // One JSON object a line, ASCII only, durations in seconds. Members that are absent are left out:
@@ -51,6 +53,8 @@ void append_combined(LogLine& out, const AccessRecord& r);
 //    "bytes":12,"referer":"http://x/","user_agent":"curl/8","request_id":"4f1c8a...",
 //    "tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","duration":0.000123,
 //    "handler":0.000045}
+//
+// and "cut":true where the response could not be completed.
 void append_json(LogLine& out, const AccessRecord& r);
 
 }  // namespace treadle::http::detail

@@ -75,14 +75,16 @@ void Connection::enter(Phase next) {
 
 bool Connection::touch(Deadline d) noexcept {
   Phase before = phase_.load();
-  if (before != Phase::idle && before != Phase::opening) return false;
+  if (before != Phase::idle && before != Phase::opening && before != Phase::lingering) return false;
   if (!phase_.compare_exchange_strong(before, Phase::touched)) return false;
   conn_->set_read_deadline(d);
   phase_.store(before);
   return true;
 }
 
-void Connection::hurry() noexcept { touch(Deadline::after(options().drain_idle)); }
+void Connection::hurry() noexcept {
+  if (!lingering()) touch(Deadline::after(options().drain_idle));
+}
 
 bool Connection::shed() noexcept {
   shed_.store(true);
@@ -203,15 +205,18 @@ Next Connection::refuse(int code, std::string_view reason) {
 }
 
 Next Connection::linger() {
-  enter(Phase::over);
   x_.reset();
   discard_input(*conn_);
   return Next::close;
 }
 
-void discard_input(net::Conn& conn) {
+// Ends our side and reads on for a while.
+void Connection::discard_input(net::Conn& conn) {
   if (!conn.shutdown_write()) return;
+  idle_since_.store(coarse_now(), std::memory_order_relaxed);
   conn.set_read_deadline(Deadline::after(kLingerTime));
+  enter(Phase::lingering);
+  if (shed_.load()) return;
   std::array<std::byte, 4096> dropped;
   for (std::size_t total = 0; total < kLingerBytes;) {
     const Result<std::size_t> n = conn.read(dropped);

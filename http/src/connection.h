@@ -43,8 +43,9 @@ enum class Next : std::uint8_t {
 //   opening -> idle     by the connection's goroutine: PROXY header and handshake are through
 //   idle    -> active   by the same, when bytes have come
 //   active  -> idle     by the same, once it has set the idle deadline
-//   opening, idle -> touched   by hurry() and shed(), which set a nearer deadline and go back; the
-//                       connection waits for the moment that takes
+//   active  -> lingering   by the same: it has its last answer, and what it still sends is dropped
+//   opening, idle, lingering -> touched   by hurry() and shed(), which set a nearer deadline and go
+//                       back; the connection waits for the moment that takes
 //   any     -> over     by the connection's goroutine: the last response has left, or end()
 // A connection that has set a deadline looks at KeepAlive and `shed_` afterwards; hurry() and
 // shed() come after those were set. So one of the two sees the other.
@@ -82,6 +83,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   TimePoint idle_since() const noexcept { return idle_since_.load(std::memory_order_relaxed); }
   bool idle() const noexcept { return phase_.load() == Phase::idle; }
   bool opening() const noexcept { return phase_.load() == Phase::opening; }
+  bool lingering() const noexcept { return phase_.load() == Phase::lingering; }
   std::string straggler() const;  // "peer METHOD target" of the request in progress, or empty
   std::uint64_t requests() const noexcept { return requests_.load(std::memory_order_relaxed); }
   std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
@@ -95,7 +97,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Connection* list_next = nullptr;
 
  private:
-  enum class Phase : std::uint8_t { opening, idle, active, touched, over };
+  enum class Phase : std::uint8_t { opening, idle, active, lingering, touched, over };
   enum class Target : std::uint8_t { for_handler, answered, bad, unclean, elsewhere };
 
   // connection_open.cpp: what comes before the first request.
@@ -110,6 +112,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Next read_head();
   Next go_idle();
   Next wait_on();
+  void discard_input(net::Conn& conn);
   void enter(Phase next);  // from a phase that hurry() may be changing
   bool touch(Deadline d) noexcept;
   void obey_server();
@@ -131,7 +134,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Next after_response(ResponseWriter::End how);
   Next after_late(ResponseClaim::State how);
   void log_failure() const;
-  void record(int status, std::uint64_t bytes);
+  enum class Outcome : std::uint8_t { complete, cut };
+  void record(int status, std::uint64_t bytes, Outcome outcome = Outcome::complete);
   std::string describe() const;  // "client METHOD target", for the log
 
   // connection_deadline.cpp: the handler's deadline, and giving the connection away.
@@ -183,7 +187,5 @@ inline void count(std::atomic<std::uint64_t>& counter) noexcept {
 // that the kernel does not answer it with a reset that would destroy our response on its way.
 inline constexpr Duration kLingerTime = std::chrono::seconds(2);
 inline constexpr std::size_t kLingerBytes = 256 * 1024;
-// Ends our side and reads on for so long. Parks.
-void discard_input(net::Conn& conn);
 
 }  // namespace treadle::http::detail

@@ -18,8 +18,8 @@ constinit LogGate failures;
 template <class... Args>
 void note_failure(fmt::format_string<Args...> format, Args&&... args) {
   if (const auto left_out = failures.pass())
-    log::info("http: {} ({} more left out)", fmt::format(format, std::forward<Args>(args)...),
-              *left_out);
+    log::info("http: {}{}", fmt::format(format, std::forward<Args>(args)...),
+              *left_out == 0 ? std::string() : fmt::format(" ({} more left out)", *left_out));
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ bool Connection::read_proxy() {
   if (!header) {
     // A look whether the port is open is no failure.
     if (header.error() != treadle::Errc::eof)
-      note_failure("{}: PROXY header: {}", peer_.to_string(), header.error().message());
+      note_failure("{}: {}", peer_.to_string(), header.error().message());
     return false;
   }
   if (header->proxied) {

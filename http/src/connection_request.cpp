@@ -9,6 +9,7 @@
 #include <exception>
 
 #include "connection.h"
+#include "log_gate.h"
 #include "request_content.h"
 
 namespace treadle::http::detail {
@@ -194,13 +195,16 @@ Next Connection::after_response(ResponseWriter::End how) {
     return Next::close;
   }
   if (x.writer.error()) log_failure();
-  record(x.writer.status(), x.writer.body_bytes());
+  record(x.writer.status(), x.writer.body_bytes(),
+         how == ResponseWriter::End::cut ? Outcome::cut : Outcome::complete);
   switch (how) {
     case ResponseWriter::End::keep: break;
     case ResponseWriter::End::close: return wants_more ? linger() : Next::close;
     case ResponseWriter::End::cut:
       count(cut_);
       says_goodbye_ = false;
+      // Where the connection's end would end the body, it must not look like one.
+      if (x.writer.ends_with_connection()) conn_->reset();
       return Next::close;
   }
   if (!x.body.drain()) return linger();
@@ -216,7 +220,7 @@ Next Connection::after_late(ResponseClaim::State how) {
   if (how == ResponseClaim::State::cut) {
     count(cut_);
     says_goodbye_ = false;
-    record(x_->writer.status(), x_->writer.body_bytes());
+    record(x_->writer.status(), x_->writer.body_bytes(), Outcome::cut);
     return Next::close;
   }
   record(status::kServiceUnavailable, 0);
@@ -224,18 +228,24 @@ Next Connection::after_late(ResponseClaim::State how) {
 }
 
 // A client that leaves in the middle is daily business, and any client can do so as often as it
-// likes; only what is the handler's own fault is an error.
+// likes; what is the handler's own fault, or the file's, is the operator's business.
 void Connection::log_failure() const {
   const std::error_code error = x_->writer.error();
-  const bool handlers_fault =
-      error == Errc::content_length && !x_->body.error() && !conn_->peer_closed();
-  if (handlers_fault)
+  const std::error_code body = x_->body.error();
+  if (error == Errc::content_length && !body && !conn_->peer_closed()) {
     log::error("http: {}: body differs from its Content-Length", describe());
-  else
+  } else if (error == treadle::Errc::eof && !body) {
+    log::warn("http: {}: cut: the file ended before what was promised", describe());
+  } else if (error == treadle::Errc::timed_out || body == treadle::Errc::timed_out) {
+    static constinit LogGate gate;
+    if (const auto more = gate.pass())
+      log::info("http: {}: cut: the client was too slow ({} more left out)", describe(), *more);
+  } else {
     log::debug("http: {}: response not completed: {}", describe(), error.message());
+  }
 }
 
-void Connection::record(int status, std::uint64_t bytes) {
+void Connection::record(int status, std::uint64_t bytes, Outcome outcome) {
   if (!server_->access_log) return;
   const RequestHead& head = x_->request.head;
   const HeaderView headers(head.headers);
@@ -254,6 +264,7 @@ void Connection::record(int status, std::uint64_t bytes) {
        .request_id = x_->request.id(),
        .tls_version = tls_ != nullptr ? tls_->version() : std::string_view(),
        .tls_cipher = tls_ != nullptr ? tls_->cipher() : std::string_view(),
+       .cut = outcome == Outcome::cut,
        .took = Clock::now() - started_,
        .handler_time = handler_time_});
 }

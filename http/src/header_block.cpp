@@ -2,16 +2,25 @@
 
 #include <fmt/format.h>
 
+#include <string>
+
 #include <treadle/http/header.h>
 #include <treadle/result.h>
 
 namespace treadle::http::detail {
 namespace {
 
+// A message ends at its first NUL.
+std::string without_nul(std::string_view text) {
+  std::string shown;
+  for (const char c : text) c == '\0' ? shown.append("\\0") : shown.append(1, c);
+  return shown;
+}
+
 void require_valid(std::string_view name, std::string_view value) {
   if (!is_token(name)) throw Panic(fmt::format("http: invalid header name \"{}\"", name));
   if (!is_field_value(value))
-    throw Panic(fmt::format("http: invalid value \"{}\" for header {}", value, name));
+    throw Panic(fmt::format("http: invalid value \"{}\" for header {}", without_nul(value), name));
 }
 
 }  // namespace

@@ -19,6 +19,14 @@ iovec part_of(std::string_view text) noexcept {
   return {const_cast<char*>(text.data()), text.size()};
 }
 
+// What says how long a message is, or how long its connection lasts: the server's own.
+bool is_framing(std::string_view name) noexcept {
+  for (const std::string_view own : {"Content-Length", "Transfer-Encoding", "Connection", "Trailer",
+                                     "Keep-Alive", "Upgrade", "TE"})
+    if (equal_ignore_case(name, own)) return true;
+  return false;
+}
+
 std::uint64_t parse_length(std::string_view value) {
   std::uint64_t n = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n);
@@ -298,7 +306,11 @@ Result<void> ResponseWriter::lose() noexcept {
 
 Result<void> ResponseWriter::early_hints(std::span<const HeaderField> fields) {
   HeaderBlock block;
-  for (const HeaderField& field : fields) block.add(field.name, field.value);
+  for (const HeaderField& field : fields) {
+    if (is_framing(field.name))
+      throw Panic(fmt::format("http: {} in an interim response", field.name));
+    block.add(field.name, field.value);
+  }
   if (committed_) return fail(Errc::head_sent);
   if (error_) return fail(error_);
   if (request_->head.minor_version == 0) return {};

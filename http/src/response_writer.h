@@ -88,6 +88,11 @@ class ResponseWriter {
   // Whether nothing is missing: the length was known beforehand, and all of it was written.
   bool length_satisfied() const noexcept;
 
+  // Whether nothing but the connection's end tells where the body ends.
+  bool ends_with_connection() const noexcept {
+    return committed_ && framing_ == Framing::until_close;
+  }
+
   // Ends the connection after this response, whatever the request asked for.
   void close_after() noexcept { keep_alive_ = false; }
   // Sends what is missing, and says how it went.

@@ -161,7 +161,10 @@ Result<void> Server::listen_on(std::vector<net::ListenSocket> sockets) {
   if (!o.access_log.empty()) {
     auto access_log =
         detail::AccessLog::open({.path = o.access_log, .format = o.access_log_format});
-    if (!access_log) return fail(access_log.error());
+    if (!access_log) {
+      log::error("http: access log {}: {}", o.access_log, access_log.error().message());
+      return fail(access_log.error());
+    }
     s.access_log = std::move(*access_log);
   }
   std::vector<std::unique_ptr<detail::Listening>> listeners;
@@ -281,7 +284,8 @@ bool Server::accepting() const noexcept {
 void Server::reopen_logs() {
   if (!state_->access_log) return;
   if (const Result<void> r = blocking([this] { return state_->access_log->reopen(); }); !r)
-    log::error("http: access log not opened anew: {}", r.error().message());
+    log::error("http: access log {} not opened anew: {}",
+               state_->current_settings()->options.access_log, r.error().message());
 }
 
 }  // namespace treadle::http

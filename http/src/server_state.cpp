@@ -115,16 +115,21 @@ void ServerState::hurry_idle() {
   for (const auto& c : current()) c->hurry();
 }
 
-// The idle ones; where there are none, those whose handshake has taken a while.
+// Those that have had their last answer, then the idle ones; where there are none, those whose
+// handshake has taken a while.
 void ServerState::find_candidates(TimePoint now) {
   std::vector<std::pair<TimePoint, Connection*>> idle;
   std::vector<std::pair<TimePoint, Connection*>> slow;
+  std::vector<std::pair<TimePoint, Connection*>> lingering;
   for (Connection* c = connections; c != nullptr; c = c->list_next) {
-    if (c->idle())
+    if (c->lingering())
+      lingering.emplace_back(c->idle_since(), c);
+    else if (c->idle())
       idle.emplace_back(c->idle_since(), c);
     else if (c->opening() && now - c->idle_since() > kPatience)
       slow.emplace_back(c->idle_since(), c);
   }
+  if (!lingering.empty()) idle.swap(lingering);
   if (idle.empty()) idle.swap(slow);
   const std::size_t n = std::min(idle.size(), kCandidates);
   const auto last = idle.begin() + static_cast<std::ptrdiff_t>(n);
@@ -149,7 +154,8 @@ std::shared_ptr<Connection> ServerState::next_candidate() {
     const Candidate next = std::move(candidates_.back());
     candidates_.pop_back();
     auto c = next.connection.lock();
-    if (c && (c->idle() || c->opening()) && c->idle_since() == next.since) return c;
+    if (c && (c->idle() || c->opening() || c->lingering()) && c->idle_since() == next.since)
+      return c;
     passed_over.push_back(std::move(c));
   }
   return nullptr;

@@ -24,6 +24,11 @@ void check(const ServerOptions& o) {
   require(o.min_rate == 0 || o.min_rate_after > Duration::zero(),
           "min_rate without min_rate_after, the time it is taken over");
   require(!o.address.empty() || !o.endpoints.empty(), "no address to listen on");
+  if (o.tls)
+    for (const std::string& protocol : o.tls->alpn)
+      if (protocol != "http/1.1" && protocol != "http/1.0")
+        throw Panic(
+            fmt::format("http: ServerOptions: tls.alpn: \"{}\" is not spoken here", protocol));
   for (const Endpoint& e : o.endpoints) {
     require(!e.address.empty(), "an endpoint without an address");
     require(!e.tls || o.tls, "an endpoint speaks TLS, but no certificates are given");

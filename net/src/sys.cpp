@@ -124,6 +124,11 @@ ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
   return or_errno(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+void reset_on_close(int fd) noexcept {
+  const linger none{.l_onoff = 1, .l_linger = 0};
+  (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
 [[gnu::noinline]] int shutdown_write(int fd) noexcept { return or_errno(::shutdown(fd, SHUT_WR)); }
 
 [[gnu::noinline]] Result<void> set_option(int fd, int level, int name, int value) {

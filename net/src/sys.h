@@ -48,6 +48,7 @@ int open(const std::string& path, int flags) noexcept;
 int stat(int fd, struct stat& out) noexcept;
 int stream_socket(int family) noexcept;  // non-blocking, CLOEXEC
 int shutdown_write(int fd) noexcept;
+void reset_on_close(int fd) noexcept;
 
 // What TcpConn promises of its sockets. A listener's accepted sockets inherit all of it, which
 // saves five calls a connection.

@@ -188,6 +188,14 @@ Result<void> TcpConn::shutdown_write() {
 
 void TcpConn::close() noexcept { pd_.close(); }
 
+void TcpConn::reset() noexcept {
+  {
+    const Pollable::Use use(pd_);
+    if (use.ok()) sys::reset_on_close(pd_.fd());
+  }
+  pd_.close();
+}
+
 void TcpConn::watch_peer(const Context& ctx) { pd_.watch_peer(ctx); }
 
 bool TcpConn::peer_closed() const noexcept {

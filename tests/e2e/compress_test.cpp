@@ -147,14 +147,15 @@ TEST(Compress, WhatGainsNothingIsLeftAlone) {
     for (const char* path : {"/png", "/coded", "/part", "/fixed", "/digest", "/short"}) {
       RawResponse r = client.roundtrip(get(path, kAccept + "gzip\r\n"));
       EXPECT_NE(r.header("Content-Encoding"), "gzip") << path;
-      EXPECT_FALSE(r.header("Vary")) << path;
+      // A part is one of a whole that might have been compressed.
+      EXPECT_EQ(r.header("Vary").has_value(), std::string_view(path) == "/part") << path;
       EXPECT_EQ(r.body.size(), std::string_view(path) == "/short" ? 1023U : 5000U) << path;
     }
     for (const char* path : {"/204", "/empty"})
       EXPECT_FALSE(client.roundtrip(get(path, kAccept + "gzip\r\n")).header("Vary")) << path;
     EXPECT_EQ(client.roundtrip(get("/304", kAccept + "gzip\r\n")).header("Vary"),
               "Accept-Encoding");
-    EXPECT_EQ(client.roundtrip(get("/304", kAccept + "gzip\r\n")).header("ETag"), "\"a\"");
+    EXPECT_EQ(client.roundtrip(get("/304", kAccept + "gzip\r\n")).header("ETag"), "W/\"a\"");
     // Unless the client will have nothing else.
     const std::string only = kAccept + "gzip, identity;q=0\r\n";
     for (const char* path : {"/png", "/short"})

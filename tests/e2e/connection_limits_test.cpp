@@ -72,6 +72,21 @@ TEST(ConnectionLimits, ManyNewcomersAreServedThroughAFewPlaces) {
   });
 }
 
+// Who has had his last answer does not keep others out for the seconds that he may still send in.
+TEST(ConnectionLimits, LingeringConnectionsMakeRoomFirst) {
+  run([] {
+    RunningServer server(http::Handler{ok}, {.max_connections = 2});
+    RawClient idle(server.port());
+    ASSERT_EQ(idle.roundtrip(get("/")).body, "ok");
+    RawClient refused(server.port());
+    ASSERT_EQ(refused.roundtrip("BAD\r\n\r\n").status, 400);
+    const TimePoint begin = Clock::now();
+    EXPECT_EQ(fetch(server.port(), get("/")).body, "ok");
+    EXPECT_LT(Clock::now() - begin, 1s);
+    EXPECT_EQ(idle.roundtrip(get("/")).body, "ok");
+  });
+}
+
 // Those that never said a word are idle, too.
 TEST(ConnectionLimits, SilentConnectionsMakeRoom) {
   run([] {

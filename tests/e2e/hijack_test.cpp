@@ -175,6 +175,19 @@ TEST(EarlyHints, PanicOnAnInjectedLine) {
   });
 }
 
+TEST(EarlyHints, PanicOnFraming) {
+  run([] {
+    RunningServer server(http::Handler{[](Response& res, const Request& req) {
+      (void)res.early_hints({{req.header("X-Field"), "5"}});
+    }});
+    for (std::string_view name : {"Content-Length", "transfer-encoding", "Connection"}) {
+      const RawResponse r =
+          fetch(server.port(), get("/", "X-Field: " + std::string(name) + "\r\n"));
+      EXPECT_EQ(r.status, 500) << name;
+    }
+  });
+}
+
 TEST(EarlyHints, AreTooLateAfterTheHead) {
   run([] {
     RunningServer server(http::Handler{[](Response& res, const Request&) {

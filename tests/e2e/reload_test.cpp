@@ -11,6 +11,20 @@ namespace {
 
 constexpr std::string_view kInForce = "the new configuration is in force";
 
+// Each program, whatever its own settings are.
+TEST(Reload, EveryProgramSurvivesIt) {
+  for (std::string_view name : {"treadle-hello", "treadle-echo", "treadle-files", "treadle-demo"}) {
+    SCOPED_TRACE(name);
+    TemporaryTree tree;
+    tree.write("c.toml", "");
+    App app(name, {"--config", tree.path("c.toml")});
+    ASSERT_NE(app.port(), 0);
+    app.process().signal(SIGHUP);
+    ASSERT_TRUE(app.process().wait_for_output(kInForce));
+    EXPECT_EQ(app.stop(SIGTERM), 0);
+  }
+}
+
 TEST(Reload, DrainDelayOfTheNewConfigurationCounts) {
   for (std::string_view name : {"treadle-hello", "treadle-echo"}) {
     SCOPED_TRACE(name);

@@ -90,7 +90,12 @@ class CompressFilter final : public BodyFilter {
   }
 
   bool begin(const Head& head) override {
-    if (head.status == status::kNotModified) vary(head.headers);
+    // What a 200 would have said of the same resource, if it was one to be compressed.
+    if (head.status == status::kNotModified || head.status == status::kPartialContent)
+      vary(head.headers);
+    if (head.status == status::kNotModified && choice_.coding != Coding::identity &&
+        !head.headers.get("Content-Encoding"))
+      weaken(head.headers);
     if (!may_be_coded(head.status, head.headers)) return false;
     if (head.size == 0) return false;
     const bool code_anyway = choice_.identity_refused && choice_.coding != Coding::identity;
@@ -136,7 +141,11 @@ class CompressFilter final : public BodyFilter {
     headers.set("Content-Encoding", coding_name(choice_.coding));
     headers.remove("Accept-Ranges");
     if (!headers.get("Content-Type")) headers.set("Content-Type", kDefaultType);
-    // The bytes are other ones now, which is all that a strong tag is about (RFC 9110 8.8.1).
+    weaken(headers);
+  }
+
+  // The bytes are other ones, which is all that a strong tag is about (RFC 9110 8.8.1).
+  static void weaken(HeaderBlock& headers) {
     if (const auto tag = headers.get("ETag"); tag && !tag->starts_with("W/"))
       headers.set("ETag", "W/" + std::string(*tag));
   }

@@ -89,6 +89,11 @@ class Conn {
   // place of one given before. Never parks. A connection that cannot tell does nothing.
   virtual void watch_peer(const Context& ctx);
 
+  // Closes so that the peer sees a reset and no orderly end, where that can be told apart: for
+  // streams whose end means that all has been said. What was written and has not arrived is lost.
+  // Never parks.
+  virtual void reset() noexcept { close(); }
+
   // True when the peer was seen to close or reset the connection, without reading. A half-close
   // looks the same. Never parks.
   virtual bool peer_closed() const noexcept = 0;

@@ -40,6 +40,7 @@ class TcpConn final : public Conn {
   [[nodiscard]] Result<void> shutdown_write() override;
   void close() noexcept override;
   void watch_peer(const Context& ctx) override;
+  void reset() noexcept override;
   bool peer_closed() const noexcept override;
   SocketAddress local_address() const override;
   SocketAddress remote_address() const override;
