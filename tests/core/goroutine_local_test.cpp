@@ -71,7 +71,7 @@ TEST(GoroutineLocalValue, PlainThreadsHaveTheirs) {
   counter.reset();
 }
 
-std::string order;           // by one goroutine at a time
+std::string order;             // by one goroutine at a time
 std::atomic<int> in_order{0};  // how many stand there
 struct Ordered {
   char mark = '?';
