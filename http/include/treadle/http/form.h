@@ -110,7 +110,8 @@ class Form {
 // files beyond that go to disk, all of a form into one nameless file of mode 0600.
 // Parks the calling G, and obeys deadlines, as Body::read() does; disk waits never hold a P.
 // Errors: those of Body::read(); unsupported_media_type; malformed_form; form_too_large (pairs,
-// parts, a part's head, or fields beyond form_memory); body_too_large; the system's where a file
+// parts, a part's head, or a multipart form's fields beyond form_memory); body_too_large (also an
+// urlencoded body beyond form_memory); the system's where a file
 // could not be kept (the log says so, too). A handler that then writes nothing gets 400, 408, 413,
 // 415 or 500 answered for it.
 Result<Form> read_form(const Request& req, const FormOptions& options = {});

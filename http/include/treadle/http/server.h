@@ -141,7 +141,8 @@ struct ServerOptions {
   // Whether listen_and_serve() acts on SIGTERM, SIGINT, SIGHUP and SIGUSR2.
   bool handle_signals = true;
 
-  // Permissions of a Unix socket's file: who may write to it may connect.
+  // Permissions of a Unix socket's file: who may write to it may connect. An abstract socket
+  // ("unix:@name") has no file: anybody on the machine may connect.
   unsigned unix_mode = 0660;
 };
 
