@@ -32,6 +32,11 @@ std::string nested(std::size_t depth) { return std::string(depth, '[') + std::st
 // Runs `body` on a goroutine with the smallest stack there is.
 template <class Body>
 void on_a_small_stack(Body body) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr std::size_t kSmall = 1024 * 1024;  // their frames are many times larger
+#else
+  constexpr std::size_t kSmall = 64 * 1024;
+#endif
   run([&] {
     WaitGroup done;
     done.add(1);
@@ -40,7 +45,7 @@ void on_a_small_stack(Body body) {
           body();
           done.done();
         },
-        GoOptions{.stack_size = 64 * 1024});
+        GoOptions{.stack_size = kSmall});
     done.wait();
   });
 }
