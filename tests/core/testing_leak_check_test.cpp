@@ -1,6 +1,7 @@
 // testing::LeakCheck.
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 
 #include <treadle/chan.h>
@@ -62,6 +63,7 @@ TEST(TestingLeakCheck, HandsTheReportToItsOwner) {
   test::run([] {
     std::string report;
     auto ch = make_chan<int>();
+    std::optional<test::Task> left;
     {
       testing::LeakCheck leaks(
           [&](const std::string& text) {
@@ -69,7 +71,8 @@ TEST(TestingLeakCheck, HandsTheReportToItsOwner) {
             ch.close();
           },
           1ms);
-      go([ch] { (void)ch.recv(); });
+      left.emplace([ch] { (void)ch.recv(); });
+      left->wait_until_parked();
     }
     EXPECT_NE(report.find("chan receive"), std::string::npos) << report;
   });
