@@ -38,8 +38,8 @@ void append_escaped(LogLine& out, std::string_view text, std::size_t most = kLog
 void append_word(LogLine& out, std::string_view text, std::size_t most = kLoggedField);
 
 // Appends `text` as the inside of a JSON string (RFC 8259 7), cut likewise but not within a
-// character. What is not UTF-8 becomes U+FFFD, what is not ASCII \uXXXX: no terminal is driven by
-// it either.
+// character. What is not UTF-8 becomes U+FFFD, what is not ASCII an escape by \u: no terminal is
+// driven by it either.
 void append_json_escaped(LogLine& out, std::string_view text, std::size_t most = kLoggedField);
 
 // The address as SocketAddress::host() and to_string() have it, without making a string. A Unix
