@@ -188,9 +188,10 @@ TEST_F(DumpDeathTest, QuitShowsAllAndEndsWithTwo) {
                     ::alarm(60);
                     auto gate = make_chan<int>();
                     go([gate] { wait_in_here(gate); });
-                    gosched();
+                    while (!has(goroutine_dump(), "wait_in_here")) gosched();
+                    // Not for ever, which would be a deadlock that may be reported first.
                     go([] { ::kill(::getpid(), SIGQUIT); });
-                    (void)gate.recv();
+                    (void)treadle::sleep(1min);
                   }),
               testing::ExitedWithCode(2),
               "SIGQUIT: quit(.|\n)*chan receive(.|\n)*wait_in_here(.|\n)* goroutines");

@@ -51,9 +51,12 @@ TEST(ConnectionLimits, BusyConnectionsAreNotClosedAndNewOnesWait) {
     ASSERT_TRUE(c.send(get("/")));
     EXPECT_TRUE(c.silent_for(200ms));
     release.set();
-    // Whoever is done makes room at once, and says so where its head has not gone yet.
-    EXPECT_EQ(a.read_response().header("Connection"), "close");
-    EXPECT_EQ(b.read_response().status, 200);
+    // Whoever is done first makes room at once, and says so in its head; the other may stay.
+    const RawResponse of_a = a.read_response();
+    const RawResponse of_b = b.read_response();
+    EXPECT_EQ(of_a.status, 200);
+    EXPECT_EQ(of_b.status, 200);
+    EXPECT_TRUE(of_a.header("Connection") == "close" || of_b.header("Connection") == "close");
     EXPECT_EQ(c.read_response().body, "ok");
   });
 }
