@@ -23,8 +23,8 @@ import time
 import gdb
 from gdb.unwinder import Unwinder
 
-IDLE, RUNNABLE, RUNNING, WAITING, DEAD = range(5)
-STATES = ["idle", "runnable", "running", "waiting", "dead"]
+IDLE, RUNNABLE, RUNNING, WAITING, DEAD, DORMANT = range(6)
+STATES = ["idle", "runnable", "running", "waiting", "dead", "dormant"]
 FIELDS = [
     "version", "blocks", "gs_per_block", "next_block", "g_size", "sp", "stack", "m", "status",
     "reason", "foreign", "waiting_since", "id", "parent", "site", "extra", "m_tid", "extra_text",
@@ -108,12 +108,15 @@ class Goroutine:
     def parked(self):
         return self.status in (WAITING, RUNNABLE) and self.has_stack and self.sp != 0
 
+    def waits(self):
+        return self.status in (WAITING, DORMANT)
+
     def state(self):
-        return self.reason if self.status == WAITING else STATES[self.status]
+        return self.reason if self.waits() else STATES[self.status]
 
     def title(self):
         waited = ""
-        if self.status == WAITING and gdb.selected_inferior().pid and is_live():
+        if self.waits() and gdb.selected_inferior().pid and is_live():
             seconds = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - self.since) / 1e9
             waited = ", %.1f s" % max(seconds, 0)
         by = " by goroutine %d" % self.parent if self.parent else ""
@@ -203,8 +206,10 @@ class Inside:
         else:
             thread = next((t for t in gdb.selected_inferior().threads()
                            if t.ptid[1] == self.g.tid), None)
+            if self.g.status == DORMANT:
+                raise gdb.GdbError("goroutine %d is dormant: it has no stack now" % self.g.id)
             if self.g.status == RUNNABLE and not self.g.has_stack:
-                raise gdb.GdbError("goroutine %d has not begun yet" % self.g.id)
+                raise gdb.GdbError("goroutine %d has no stack yet" % self.g.id)
             if thread is None:
                 raise gdb.GdbError("goroutine %d: its thread %d is not there" %
                                    (self.g.id, self.g.tid))

@@ -11,6 +11,7 @@
 #include "runtime/debug_layout.h"
 #include "runtime/dispatch.h"
 #include "runtime/extra.h"
+#include "runtime/netpoll.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -118,6 +119,7 @@ void g_free(M* m, G* g) noexcept {
   stack_put(p->stacks, std::exchange(g->stack, nullptr));
   g->context = nullptr;
   g->bound_m = nullptr;
+  g->was_dormant.store(false, std::memory_order_relaxed);
   g->hog = 0;
   if (g->in_bubble) [[unlikely]]
     bubble_leave(m, g);
@@ -151,13 +153,14 @@ void for_each_g(void (*visit)(G*, void*), void* arg) {
 
 [[noreturn]] TREADLE_UNINSTRUMENTED void end_current_goroutine(M* m) noexcept {
   m->locked_ended = m->locked_g != nullptr;
-  goexit_switch(&hook_free);
+  leave_stack(&hook_free, nullptr, GStatus::dead);
 }
 
 // Where every goroutine begins, called by treadle_rt_entry() on its own stack. Neither noexcept nor
 // with a catch: an exception that leaves the closure finds no frame above the entry, so
 // std::terminate() runs with the whole stack in place.
-extern "C" TREADLE_UNINSTRUMENTED void treadle_rt_goroutine_main() {
+// Used: only assembly names it, which link-time optimisation does not see.
+extern "C" [[gnu::used]] TREADLE_UNINSTRUMENTED void treadle_rt_goroutine_main() {
   G* g;
   {
     M* m = getm();
@@ -166,7 +169,9 @@ extern "C" TREADLE_UNINSTRUMENTED void treadle_rt_goroutine_main() {
     after_switch(m);
   }
   leave();
-  g->entry(g->closure);
+  while (PollDesc* awaited = g->entry(g->closure))
+    if (netpoll_dormant_begin(awaited))
+      leave_stack(&netpoll_dormant_hook, awaited, GStatus::dormant);
   end_extra(g);
   M* m = enter_as(false);  // the closure is gone; nothing is moved any more
   end_current_goroutine(m);

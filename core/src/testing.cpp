@@ -29,6 +29,7 @@ namespace {
 const char* state_of(const rt::G* g, rt::GStatus status) noexcept {
   switch (status) {
     case rt::GStatus::waiting:
+    case rt::GStatus::dormant:
       return rt::wait_reason_text(g->reason.load(std::memory_order_relaxed));
     case rt::GStatus::runnable: return "runnable";
     default: return "running";

@@ -62,7 +62,36 @@ Next Connection::go_idle() {
   return Next::wait;
 }
 
-bool Connection::wait() { return conn_->wait_readable().has_value(); }
+// Nothing that a client does may end the process, so what the server itself throws, out of memory
+// as a rule, ends this connection only.
+const treadle::detail::Pollable* Connection::go_on() noexcept {
+  try {
+    if (const auto* awaited = next_wait()) return awaited;
+  } catch (const std::exception& e) {
+    says_goodbye_ = false;  // what was being sent is not complete
+    log::error("http: a connection ended: {}", e.what());
+  } catch (...) {
+    says_goodbye_ = false;
+    log::error("http: a connection ended: exception of unknown type");
+  }
+  end();
+  return nullptr;
+}
+
+// Null when the connection is over: the peer closed it, the idle deadline has passed, it was closed
+// here.
+const treadle::detail::Pollable* Connection::next_wait() {
+  // With an error there will be nothing to read.
+  if (begun_ && !conn_->end_dormant_wait()) return nullptr;
+  for (Next next = std::exchange(begun_, true) ? step() : begin(); next != Next::close;
+       next = step()) {
+    if (next == Next::again) continue;
+    const auto awaited = conn_->begin_dormant_wait();
+    if (!awaited) return nullptr;
+    if (*awaited != nullptr) return *awaited;
+  }
+  return nullptr;
+}
 
 void Connection::enter(Phase next) {
   for (;;) {

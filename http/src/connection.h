@@ -32,9 +32,9 @@ enum class Next : std::uint8_t {
 // All state of a connection lives here and none on its goroutine's stack, so that between requests
 // the goroutine needs no stack at all:
 //
-//   for (Next next = c.begin(); next != Next::close; next = c.step())
-//     if (next == Next::wait && !c.wait()) break;
-//   c.end();
+//   go_on():  begin() the first time, then step(), until that says `wait`: the goroutine returns to
+//   the
+//             runtime and is called again once there is something to read. After `close`, end().
 //
 // Between requests it holds no Exchange either: buffers belong to requests in progress.
 //
@@ -64,14 +64,9 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  Next begin();
-  Next step();
-  // Parks until there is something to read. False when there will be nothing: the peer closed, the
-  // idle deadline passed, the connection was closed.
-  bool wait();
-  void end() noexcept;
-  // end() is to cut: what was being sent is not complete.
-  void break_off() noexcept { says_goodbye_ = false; }
+  // What the connection's goroutine does each time it is called: see detail/resumable.h. Null: it
+  // is over. Parks.
+  const treadle::detail::Pollable* go_on() noexcept;
 
   // From other goroutines and threads that hold a reference, also once it has ended. They enter
   // the runtime, so no plain mutex may be held over them. Never park.
@@ -97,6 +92,11 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Connection* list_next = nullptr;
 
  private:
+  Next begin();
+  Next step();
+  const treadle::detail::Pollable* next_wait();
+  void end() noexcept;
+
   enum class Phase : std::uint8_t { opening, idle, active, lingering, touched, over };
   enum class Target : std::uint8_t { for_handler, answered, bad, unclean, elsewhere };
 
@@ -167,6 +167,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   std::atomic<bool> hijacked_{false};  // the connection is the handler's
   bool says_goodbye_ = false;          // TLS stands, and nothing was cut: ends with close_notify
   Doing doing_;
+  bool begun_ = false;              // begin() was called
   bool head_deadline_set_ = false;  // for the request being read
   bool head_read_ = false;          // the head in x_ is whole
   TimePoint started_{};             // of the request, when it is logged

@@ -1,6 +1,6 @@
 #include "server_state.h"
 
-#include <treadle/go.h>
+#include <treadle/detail/resumable.h>
 #include <treadle/log.h>
 
 #include <algorithm>
@@ -21,22 +21,6 @@ constexpr Duration kPatience = std::chrono::seconds(1);
 
 // When none was idle the connections are not walked over again before.
 constexpr Duration kNextWalk = std::chrono::milliseconds(20);
-
-// The goroutine of a connection. Nothing that a client does may end the process, so what the server
-// itself throws, out of memory as a rule, ends this connection only.
-void run_connection(Connection& c) noexcept {
-  try {
-    for (Next next = c.begin(); next != Next::close; next = c.step())
-      if (next == Next::wait && !c.wait()) break;
-  } catch (const std::exception& e) {
-    c.break_off();
-    log::error("http: a connection ended: {}", e.what());
-  } catch (...) {
-    c.break_off();
-    log::error("http: a connection ended: exception of unknown type");
-  }
-  c.end();
-}
 
 }  // namespace
 
@@ -63,9 +47,10 @@ bool ServerState::start(const std::shared_ptr<ServerState>& self, Arrival arriva
   // close() goes through the list after setting the flag, so one of the two sees the connection.
   if (self->closed.load()) c->cut();
   try {
-    if (try_go([self, c] {
-          run_connection(*c);
+    if (treadle::detail::try_go_resumable([self, c]() -> const treadle::detail::Pollable* {
+          if (const auto* awaited = c->go_on()) return awaited;
           self->leave(*c);
+          return nullptr;
         }))
       return true;
   } catch (const std::bad_alloc&) {  // the same as no stack

@@ -21,6 +21,11 @@ WriteResult Conn::write_all(std::string_view text) {
 
 void Conn::watch_peer(const Context&) {}
 
+Result<const treadle::detail::Pollable*> Conn::begin_dormant_wait() {
+  if (auto r = wait_readable(); !r) return fail(r.error());
+  return nullptr;
+}
+
 // A Conn that cannot tell takes nothing at once.
 std::size_t Conn::write_now(std::span<const std::byte> /*bytes*/) noexcept { return 0; }
 

@@ -32,6 +32,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <treadle/blocking.h>
 #include <treadle/net/file.h>
@@ -74,11 +75,14 @@ std::error_code TcpConn::failed(ssize_t negative_errno) noexcept {
   return {error, std::system_category()};
 }
 
-Result<void> TcpConn::wait_while_drained() {
-  if (!drained_) return {};
-  drained_ = false;
+bool TcpConn::known_empty() noexcept {
+  if (!std::exchange(drained_, false)) return false;
   const detail::PollHints seen = pd_.hints();
-  if (seen.peer_closed || seen.urgent) return {};
+  return !seen.peer_closed && !seen.urgent;
+}
+
+Result<void> TcpConn::wait_while_drained() {
+  if (!known_empty()) return {};
   return pd_.wait(PollMode::read);
 }
 
@@ -112,6 +116,16 @@ Result<void> TcpConn::wait_readable() {
     if (auto r = pd_.wait(PollMode::read); !r) return r;
   }
 }
+
+Result<const Pollable*> TcpConn::begin_dormant_wait() {
+  const Pollable::Use use(pd_);
+  if (!use.ok()) return fail(Errc::closed);
+  if (known_empty()) return &pd_;
+  if (auto r = pd_.prepare(PollMode::read); !r) return fail(r.error());
+  return sys::readable(pd_.fd()) ? nullptr : &pd_;
+}
+
+Result<void> TcpConn::end_dormant_wait() { return pd_.prepare(PollMode::read); }
 
 WriteResult TcpConn::write_all(std::span<const iovec> parts) {
   const Pollable::Use use(pd_);

@@ -255,6 +255,23 @@ Result<void> TlsConn::wait_readable() {
   return r;
 }
 
+Result<const treadle::detail::Pollable*> TlsConn::begin_dormant_wait() {
+  if (auto r = ready(); !r) return fail(r.error());
+  {
+    const std::lock_guard lock(mutex_);
+    if (stream_->readable()) return nullptr;
+    stream_->release_input();
+  }
+  auto r = raw_->begin_dormant_wait();
+  if (r) drained_ = false;  // by the time read() is called something will be there
+  return r;
+}
+
+Result<void> TlsConn::end_dormant_wait() {
+  if (auto r = ready(); !r) return r;
+  return raw_->end_dormant_wait();
+}
+
 WriteResult TlsConn::write_all(std::span<const iovec> parts) {
   if (auto r = ready(); !r) return {0, r.error()};
   Gather from(parts);

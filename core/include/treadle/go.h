@@ -19,6 +19,10 @@
 
 namespace treadle {
 
+namespace rt {
+struct PollDesc;
+}
+
 // Keys and values that mark a goroutine and those it starts: see labels.h.
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
@@ -39,7 +43,9 @@ struct NewGoroutine {
   void* g = nullptr;        // the runtime's G, not yet runnable
   void* closure = nullptr;  // where its closure goes, in the G
 };
-using EntryFn = void (*)(void* closure);
+// Null: the goroutine is over. Else it waits until that descriptor may be read, without a stack,
+// and is called again: see resumable.h.
+using EntryFn = rt::PollDesc* (*)(void* closure);
 
 // When a goroutine gets its stack: as a rule when it first runs, so that many that are short share
 // few; or at once, where the lack of one must be known. Then `g` is null.
@@ -53,7 +59,7 @@ void start_goroutine(NewGoroutine n, EntryFn entry, const std::source_location& 
 void abandon_goroutine(NewGoroutine n) noexcept;
 
 template <class F>
-void goroutine_entry(void* closure) {
+rt::PollDesc* goroutine_entry(void* closure) {
   // Moved out, so that the callable's destructor runs before the goroutine ends, as a local's.
   F* stored = std::launder(static_cast<F*>(closure));
   struct Destroy {
@@ -61,6 +67,7 @@ void goroutine_entry(void* closure) {
     ~Destroy() { f->~F(); }
   } destroy{stored};
   (*stored)();
+  return nullptr;
 }
 
 // Closures larger than this go to the heap; smaller ones live in the G.

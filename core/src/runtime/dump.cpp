@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t kBatch = 8;
 
-enum class StackState : std::uint8_t { none, walked, running, own };
+enum class StackState : std::uint8_t { none, walked, running, dormant, own };
 
 // A goroutine as it was at one moment.
 struct Seen {
@@ -39,14 +39,17 @@ struct Seen {
 const char* state_text(const Seen& s) noexcept {
   switch (s.status) {
     case GStatus::runnable: return "runnable";
-    case GStatus::waiting: return wait_reason_text(s.reason);
+    case GStatus::waiting:
+    case GStatus::dormant: return wait_reason_text(s.reason);
     case GStatus::dead: return "dead";
     default: return s.detached ? "detached" : "running";
   }
 }
 
+bool waits(GStatus s) noexcept { return s == GStatus::waiting || s == GStatus::dormant; }
+
 std::int64_t waited(const Seen& s, std::int64_t now) noexcept {
-  return s.status == GStatus::waiting ? std::max<std::int64_t>(now - s.since, 0) : 0;
+  return waits(s.status) ? std::max<std::int64_t>(now - s.since, 0) : 0;
 }
 
 // False: it has just ended.
@@ -129,6 +132,8 @@ class Dumper {
       if (held) {
         walk_saved(s.g->sched.sp, s.trace);
         s.stack = StackState::walked;
+      } else if (status == GStatus::dormant) {
+        s.stack = StackState::dormant;
       } else if (status != GStatus::runnable) {  // whose stack, if any, is not ours to look at
         s.stack = StackState::running;
       }
@@ -156,8 +161,11 @@ class Dumper {
   void print_its_stack(Seen& s) noexcept {
     switch (s.stack) {
       case StackState::none:
-        if (stacks_ && s.status == GStatus::runnable) out_.write("    not begun yet\n");
+        if (stacks_ && s.status == GStatus::runnable)
+          out_.write(s.g->was_dormant.load(std::memory_order_relaxed) ? "    about to go on\n"
+                                                                      : "    not begun yet\n");
         return;
+      case StackState::dormant: out_.write("    dormant: without a stack until then\n"); return;
       case StackState::own: walk_here(s.trace); break;
       case StackState::walked: break;
       case StackState::running:
@@ -235,7 +243,7 @@ std::vector<GoroutineInfo> goroutines() {
         rt::look(s, status);
         char marks[rt::PublishedText::kSize + 1];
         rt::extra_text(g, marks);
-        const bool waits = status == rt::GStatus::waiting;
+        const bool waits = rt::waits(status);
         static_cast<std::vector<GoroutineInfo>*>(arg)->push_back(
             {.id = s.id,
              .parent = g->parent.load(std::memory_order_relaxed),

@@ -21,10 +21,11 @@ struct GExtra;
 
 enum class GStatus : std::uint8_t {
   idle,      // on a free list, or being prepared; owned by whoever holds it
-  runnable,  // on a run queue, which owns it; without a stack when it has never run
+  runnable,  // on a run queue, which owns it; without a stack when it has never run, or was dormant
   running,   // on an M; owned by itself. Detached when that M's request line says `lost`
   waiting,   // parked; owned by whoever will call goready()
   dead,      // has returned; owned by the M that switches away from it
+  dormant,   // parked without a stack until a descriptor can be read; owned as `waiting`
 };
 
 // Why a goroutine waits; shown in dumps. One text for each in wait_reason_text().
@@ -86,6 +87,7 @@ struct alignas(128) G {
   // before it publishes itself, cleared by the one who wakes it.
   bool durable = false;
   bool outside = false;  // its next park may be ended from outside its bubble; its own
+  std::atomic<bool> was_dormant{false};  // it has run before, though it has no stack; for dumps too
 
   alignas(64) detail::EntryFn entry = nullptr;
   std::atomic<std::uint64_t> id{0};          // set on starting it; atomic for dumps

@@ -10,6 +10,7 @@
 #include <ctime>
 #include <new>
 
+#include "runtime/coarse_clock.h"
 #include "runtime/context_state.h"
 #include "runtime/extra.h"
 #include "runtime/note.h"
@@ -140,8 +141,7 @@ void drop_watch(PeerWatch* w) noexcept {
 void cancel_gone(PeerWatch* list) noexcept {
   while (list) {
     PeerWatch* w = std::exchange(list, list->next);
-    context_cancel(w->context, Errc::canceled,
-                   std::make_error_code(std::errc::connection_aborted));
+    context_cancel(w->context, Errc::canceled, std::make_error_code(std::errc::connection_aborted));
     drop_watch(w);
   }
 }
@@ -260,13 +260,25 @@ Result<void> standing_error(PollDesc* pd, PollSide& s) noexcept {
   return {};
 }
 
-Result<void> park_on(PollDesc* pd, PollSide& s, ContextState* context, WaitReason why) {
+// nil -> waiting. What it returns is the state that it found: nil where that went well.
+std::uintptr_t begin_waiting(PollSide& s) noexcept {
   std::uintptr_t old = s.state.load(std::memory_order_relaxed);
-  for (;;) {
-    if (old == kPollReady) return {};                 // stays ready until prepare()
-    if (old != kPollNil) return fail(Errc::invalid);  // somebody waits there already
-    if (s.state.compare_exchange_weak(old, kPollWaiting, std::memory_order_seq_cst)) break;
+  while (old == kPollNil &&
+         !s.state.compare_exchange_weak(old, kPollWaiting, std::memory_order_seq_cst)) {
   }
+  return old;
+}
+
+// Back from waiting, unless an edge came: that one stays.
+void stop_waiting(PollSide& s) noexcept {
+  std::uintptr_t waiting = kPollWaiting;
+  s.state.compare_exchange_strong(waiting, kPollNil, std::memory_order_seq_cst);
+}
+
+Result<void> park_on(PollDesc* pd, PollSide& s, ContextState* context, WaitReason why) {
+  const std::uintptr_t old = begin_waiting(s);
+  if (old == kPollReady) return {};                 // stays ready until prepare()
+  if (old != kPollNil) return fail(Errc::invalid);  // somebody waits there already
   PollContextNode node;
   node.fn = &on_context_done;
   node.side = &s;
@@ -277,9 +289,7 @@ Result<void> park_on(PollDesc* pd, PollSide& s, ContextState* context, WaitReaso
   if (error) {
     gopark(&hook_commit_poll, &s, why);
   } else {
-    // Back from waiting, unless an edge came: that one stays.
-    std::uintptr_t waiting = kPollWaiting;
-    s.state.compare_exchange_strong(waiting, kPollNil, std::memory_order_seq_cst);
+    stop_waiting(s);
   }
   if (linked) context->unlink(node);
   if (!error) return error;
@@ -289,6 +299,34 @@ Result<void> park_on(PollDesc* pd, PollSide& s, ContextState* context, WaitReaso
 }
 
 }  // namespace
+
+bool netpoll_dormant_begin(PollDesc* pd) noexcept {
+  PollSide& s = pd->side[static_cast<int>(detail::PollMode::read)];
+  M* m = enter_as(true);
+  G* g = m->curg;
+  if (g->in_bubble || m->locked_g) [[unlikely]] {
+    // Counted by its bubble, or known to its thread, as one that is parked.
+    (void)park_on(pd, s, nullptr, WaitReason::io_read);
+  } else if (begin_waiting(s) == kPollNil) {
+    if (standing_error(pd, s)) {
+      g->reason.store(WaitReason::io_read, std::memory_order_relaxed);
+      g->waiting_since.store(coarse_now(), std::memory_order_relaxed);
+      m->p.load(std::memory_order_relaxed)->counters.parks.add(1);
+      return true;
+    }
+    stop_waiting(s);
+  }
+  leave();
+  return false;
+}
+
+void netpoll_dormant_hook(M* m, G* g, void* pd) noexcept {
+  stack_put(m->p.load(std::memory_order_relaxed)->stacks, std::exchange(g->stack, nullptr));
+  g->was_dormant.store(true, std::memory_order_relaxed);
+  g->depth = 1;
+  hook_commit_poll(m, g,
+                   &static_cast<PollDesc*>(pd)->side[static_cast<int>(detail::PollMode::read)]);
+}
 
 void netpoll_init() {
   poller.epfd = ::epoll_create1(EPOLL_CLOEXEC);

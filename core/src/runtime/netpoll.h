@@ -82,9 +82,15 @@ struct PeerWatch {
 
 // What a poll leaves to be done by its caller, once it has a P or knows that it gets none.
 struct PollWork {
-  GList ready;                  // marked runnable
+  GList ready;                // marked runnable
   PeerWatch* gone = nullptr;  // of peers that have gone, through next
 };
+
+// A goroutine waits for the read side of `pd` without a stack. True: it is inside the guard and
+// must leave its stack by netpoll_dormant_hook(). False: there is nothing to wait for any more; a
+// goroutine that cannot do without its stack has waited on it.
+bool netpoll_dormant_begin(PollDesc* pd) noexcept;
+void netpoll_dormant_hook(M* m, G* g, void* pd) noexcept;
 
 void netpoll_init();
 // Polls for at most `timeout_ns` (0: does not wait; negative: until something comes) and appends

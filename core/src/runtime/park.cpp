@@ -1,8 +1,8 @@
 // gopark, goready and the switches between goroutines. The protocol stands in sched.h.
-#include <ctime>
 #include <utility>
 
 #include "runtime/bubble.h"
+#include "runtime/coarse_clock.h"
 #include "runtime/dispatch.h"
 #include "runtime/foreign.h"
 #include "runtime/random.h"
@@ -13,12 +13,6 @@
 namespace treadle::rt {
 
 namespace {
-
-std::int64_t coarse_now() noexcept {
-  timespec ts;
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-  return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
-}
 
 // A thread's exception state belongs to the G that leaves; an empty one is not worth a store.
 void save_eh(M* m, G* g) noexcept {
@@ -41,16 +35,26 @@ void drop_hint(M* m) noexcept {
     m->blk.store(blk + 1, std::memory_order_relaxed);
 }
 
-// The M becomes the G's, which runs as soon as the stacks are switched.
-void adopt(M* m, G* g) noexcept {
+// There is no stack for `g`. One that was dormant stays runnable, and the caller's.
+[[gnu::cold]] bool give_up(M* m, G* g) noexcept {
+  if (!g->was_dormant.load(std::memory_order_relaxed))
+    fatal("out of memory for a goroutine's stack (see vm.max_map_count and the memory limit)", g);
+  m->curg = nullptr;
+  g->status.store(GStatus::runnable, std::memory_order_release);  // pairs with scan_begin()
+  return false;
+}
+
+// The M becomes the G's, which runs as soon as the stacks are switched. False: it cannot run yet.
+bool adopt(M* m, G* g) noexcept {
   m->curg = g;
   g->m.store(m, std::memory_order_release);
   g->status.store(GStatus::running, std::memory_order_relaxed);
   wait_for_scan(g);
   if (!g->stack && !g_give_stack(m->p.load(std::memory_order_relaxed), g)) [[unlikely]]
-    fatal("out of memory for a goroutine's stack (see vm.max_map_count and the memory limit)", g);
+    return give_up(m, g);
   m->last_entry.store(nullptr, std::memory_order_relaxed);
   m->guard.store(g->depth, std::memory_order_relaxed);  // stays above zero: no P can be lost here
+  return true;
 }
 
 // Where a switch leads: another G, adopted already, or g0.
@@ -90,7 +94,10 @@ Target to_next(M* m) noexcept {
   if (!next) return to_g0(m);
   if (!inherit) prefetch_followers(p);
   begin_slice(m, p, next, inherit);
-  adopt(m, next);
+  if (!adopt(m, next)) [[unlikely]] {
+    m->next_g = next;  // g0 knows what to do
+    return to_g0(m);
+  }
   return {&next->stack->fiber, next->sched.sp};
 }
 
@@ -155,12 +162,14 @@ void after_switch(M* m) noexcept {
   hook(m, m->hook_g, m->hook_arg);
 }
 
-void run_on_m(M* m, G* g) noexcept {
-  adopt(m, g);
+bool run_on_m(M* m, G* g) noexcept {
+  if (!adopt(m, g)) [[unlikely]]
+    return false;
   fiber_leave(m->g0_fiber, g->stack->fiber, false);
   treadle_rt_switch(&m->g0.sp, g->sched.sp);
   fiber_arrive(m->g0_fiber);
   after_switch(m);  // g0 never moves: m is still ours
+  return true;
 }
 
 namespace {
@@ -272,13 +281,14 @@ void yield_g(YieldTo where) noexcept {
 
 // Not instrumented, and calls nothing instrumented that does not return: the frames would stay on
 // the fiber's shadow stack, which the next goroutine of this G inherits.
-[[noreturn]] TREADLE_UNINSTRUMENTED void goexit_switch(SwitchHook free_hook) noexcept {
+[[noreturn]] TREADLE_UNINSTRUMENTED void leave_stack(SwitchHook hook, void* arg,
+                                                     GStatus as) noexcept {
   M* m = getm();
   G* g = m->curg;
-  m->hook = free_hook;
-  m->hook_arg = nullptr;
+  m->hook = hook;
+  m->hook_arg = arg;
   m->hook_g = g;
-  m->hook_status = GStatus::dead;
+  m->hook_status = as;
   leave_g(m, g);
   const Target target = to_next(m);
   fiber_leave(g->stack->fiber, *target.fiber, true);

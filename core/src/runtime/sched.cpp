@@ -1,9 +1,11 @@
 #include "runtime/sched.h"
 
+#include <unistd.h>
+
 #include <algorithm>
-#include <ctime>
 
 #include "runtime/bubble.h"
+#include "runtime/coarse_clock.h"
 #include "runtime/context_state.h"
 #include "runtime/dispatch.h"
 #include "runtime/extra.h"
@@ -21,12 +23,6 @@ constexpr int kStealRounds = 4;
 
 std::int32_t procs() noexcept { return sched.procs.load(std::memory_order_relaxed); }
 
-std::int64_t coarse_time() noexcept {
-  timespec ts;
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-  return ts.tv_sec * 1'000'000'000 + ts.tv_nsec;
-}
-
 // For direct switches: whether it is worth reading the clock for the P's timers. At each 16th
 // slice, each 64th G that follows through runnext, and whenever the coarse clock has moved: a timer
 // is late by no more than all of these allow. g0 always looks.
@@ -34,7 +30,7 @@ bool timers_may_be_due(P* p) noexcept {
   if (p->schedtick.load(std::memory_order_relaxed) % 16 == 0 ||
       p->runnext_streak % kRunnextStreak == 0)
     return true;
-  const std::int64_t coarse = coarse_time();
+  const std::int64_t coarse = coarse_now();
   if (coarse == p->coarse_seen) return false;
   p->coarse_seen = coarse;
   return true;
@@ -299,6 +295,18 @@ void runqput_slow(P* p, G* g) noexcept {
   globrunqput(list);
 }
 
+namespace {
+// Others go first: one that parks or ends leaves a stack. Where there are none, looking again at
+// once would only burn the CPU that whoever holds the memory needs.
+[[gnu::cold]] void wait_for_stack(G* g) noexcept {
+  constexpr unsigned kMicroseconds = 200;
+  GList list;
+  list.push_back(g);
+  globrunqput(list);
+  ::usleep(kMicroseconds);
+}
+}  // namespace
+
 void schedule(M* m) {
   for (;;) {
     if (m->locked_g) [[unlikely]] {
@@ -314,7 +322,8 @@ void schedule(M* m) {
       continue;
     }
     begin_slice(m, m->p.load(std::memory_order_relaxed), g, inherit);
-    run_on_m(m, g);
+    if (!run_on_m(m, g)) [[unlikely]]
+      wait_for_stack(g);
   }
 }
 

@@ -7,6 +7,7 @@
 //
 // States and owners
 //   G: idle -> runnable -> running -> waiting -> runnable ... -> dead -> idle
+//                          running -> dormant -> runnable ...
 //      A running G whose M lost its P is detached: it goes on, and at its next entry becomes
 //      running with a P again, or runnable. Detached is the M's state (its request line), not a
 //      status of its own: the revoker could not store it in a G that runs.
@@ -213,12 +214,14 @@ enum class YieldTo { local_queue, global_queue };
 void yield_g(YieldTo where) noexcept;
 // Leaves the calling G for g0 even if another G could run; m->hook is set.
 void switch_to_g0(M* m, G* g) noexcept;
-// Ends the calling goroutine; `free_hook` runs once its stack is left.
-[[noreturn]] void goexit_switch(SwitchHook free_hook) noexcept;
+// Leaves the calling goroutine's stack, to which nothing comes back; `hook` runs once it is left.
+// The goroutine is then `as`: dead, or dormant.
+[[noreturn]] void leave_stack(SwitchHook hook, void* arg, GStatus as) noexcept;
 // Runs the hook left by whoever switched here. First thing on any arrival.
 void after_switch(M* m) noexcept;
-// From g0 to `g`; returns when something switches back to g0.
-void run_on_m(M* m, G* g) noexcept;
+// From g0 to `g`; returns when something switches back to g0. False, and no more: there is no stack
+// for one that was dormant.
+bool run_on_m(M* m, G* g) noexcept;
 
 // --- idle.cpp
 void acquirep(M* m, P* p) noexcept;

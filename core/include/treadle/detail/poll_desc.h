@@ -54,6 +54,8 @@ class Pollable {
   // Closes when that has not been done. Nobody may be waiting, or use it any more.
   ~Pollable();
 
+  // For resumable.h. Null: it was moved from.
+  rt::PollDesc* desc() const noexcept { return pd_; }
   // The descriptor; valid until close().
   int fd() const noexcept;
   explicit operator bool() const noexcept { return pd_ != nullptr; }

@@ -15,6 +15,10 @@
 #include <treadle/result.h>
 #include <treadle/timer.h>
 
+namespace treadle::detail {
+class Pollable;
+}
+
 namespace treadle::net {
 
 class File;
@@ -63,6 +67,14 @@ class Conn {
   // buffer meanwhile. Now and then it returns early; read() then waits. Parks the calling G.
   // Errors: timed_out, closed, canceled.
   [[nodiscard]] virtual Result<void> wait_readable() = 0;
+
+  // wait_readable() in two halves, for a goroutine that has no stack in between
+  // (detail/resumable.h). The first gives what such a goroutine returns, or null when the wait is
+  // over already: then read() would not wait. A connection that cannot be waited for so parks in
+  // it. The second comes first when the goroutine is called again. Errors: wait_readable()'s, of
+  // both.
+  [[nodiscard]] virtual Result<const treadle::detail::Pollable*> begin_dormant_wait();
+  [[nodiscard]] virtual Result<void> end_dormant_wait() { return {}; }
 
   // Deadlines of present and future calls; Deadline::never() removes one. Never park.
   virtual void set_read_deadline(Deadline d) = 0;

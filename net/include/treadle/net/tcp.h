@@ -34,6 +34,8 @@ class TcpConn final : public Conn {
   std::size_t write_now(std::span<const std::byte> bytes) noexcept override;
   WriteResult send_file(const File& file, std::uint64_t offset, std::uint64_t count) override;
   [[nodiscard]] Result<void> wait_readable() override;
+  [[nodiscard]] Result<const treadle::detail::Pollable*> begin_dormant_wait() override;
+  [[nodiscard]] Result<void> end_dormant_wait() override;
   void set_read_deadline(Deadline d) override;
   void set_write_deadline(Deadline d) override;
   void ignore_context() override;
@@ -52,6 +54,8 @@ class TcpConn final : public Conn {
   enum class Kind : std::uint8_t { tcp, other_stream };
   TcpConn(detail::Pollable pd, const SocketAddress& remote, Kind kind) noexcept
       : pd_(std::move(pd)), remote_(remote), kind_(kind) {}
+  // After a read that took all there was: nothing has come that a wait would not see. Once.
+  bool known_empty() noexcept;
   Result<void> wait_while_drained();
   std::error_code failed(ssize_t negative_errno) noexcept;
 

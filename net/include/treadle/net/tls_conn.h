@@ -72,6 +72,8 @@ class TlsConn final : public Conn {
   [[nodiscard]] Result<std::size_t> read(std::span<std::byte> into) override;
   WriteResult write_all(std::span<const iovec> parts) override;
   [[nodiscard]] Result<void> wait_readable() override;
+  [[nodiscard]] Result<const treadle::detail::Pollable*> begin_dormant_wait() override;
+  [[nodiscard]] Result<void> end_dormant_wait() override;
   void set_read_deadline(Deadline d) override;
   void set_write_deadline(Deadline d) override;
   void ignore_context() override;
