@@ -1,9 +1,10 @@
 """What callgrind wrote about a case, and how it compares; run.sh calls it.
 
-    callgrind.py count ONCE TWICE N           instructions of an operation
-    callgrind.py profile TWICE N TOP          the functions with the most of their own, of an operation
-    callgrind.py compare BASELINE COUNTS      a table; exit code 1 when a case is above its tolerance
-    callgrind.py update BASELINE COUNTS HEAD  writes the baseline, keeps its tolerances
+    callgrind.py count ONCE TWICE N            instructions of an operation
+    callgrind.py profile TWICE N TOP           the functions with the most of their own, of an operation
+    callgrind.py compare BASELINE COUNTS HEAD  a table; exit code 1 when a case is above its tolerance,
+                                               3 when the baseline was made in another way
+    callgrind.py update BASELINE COUNTS HEAD   writes the baseline, keeps its tolerances
 
 callgrind_annotate is not used: where goroutines switch, callgrind does not see the ends of calls, and
 callgrind_annotate then takes a call's inclusive cost for the caller's own. COUNTS has lines
@@ -70,7 +71,86 @@ def profile(twice, n, top):
         print(f"{cost / operations:9.1f} {100 * cost / every:5.1f} %  {readable(name)}")
 
 
-MODES = {"count": count, "profile": profile}
+def read_baseline(path):
+    """The head as it stands, and of each case its instructions and tolerance."""
+    head, cases = [], {}
+    try:
+        lines = open(path, encoding="utf-8").read().splitlines()
+    except FileNotFoundError:
+        return head, cases
+    for number, line in enumerate(lines, 1):
+        if line.startswith("# ") and ": " in line:
+            head.append(line[2:])
+        if line.startswith("#") or not line.strip():
+            continue
+        try:
+            name, instructions, tolerance = line.split()
+            cases[name] = float(instructions), float(tolerance)
+        except ValueError:
+            sys.exit(f"{path}:{number}: wants a case, its instructions and its tolerance: {line}")
+    return head, cases
+
+
+def read_counts(path):
+    with open(path, encoding="utf-8") as lines:
+        return {name: float(n) for name, n in (line.split() for line in lines)}
+
+
+def verdict(change, tolerance):
+    return "above" if change > tolerance else "below" if change < -tolerance else "ok"
+
+
+def compare(baseline, counts, head):
+    was, cases = read_baseline(baseline)
+    now = open(head, encoding="utf-8").read().splitlines()
+    same = was == now
+    results = collections.Counter()
+    print(f"{'case':18} {'instructions':>12} {'baseline':>12} {'difference':>10}")
+    for name, instructions in read_counts(counts).items():
+        line = f"{name:18} {instructions:12.1f}"
+        if name not in cases:
+            print(f"{line} {'-':>12} {'-':>10}  not in the baseline")
+            continue
+        before, tolerance = cases[name]
+        change = 100 * (instructions - before) / before
+        result = verdict(change, tolerance) if same else "?"
+        results[result] += 1
+        if result == "above":
+            result += f" the {tolerance:g} % it may differ"
+        print(f"{line} {before:12.1f} {change:+9.2f} %  {result}")
+    if not same:
+        print("\nThis run does not compare with the baseline; other counts may come from:")
+        for old in was or ["(no baseline)"]:
+            if old not in now:
+                print(f"  then  {old}")
+        for new in now:
+            if new not in was:
+                print(f"  now   {new}")
+        sys.exit(3)
+    if results["below"]:
+        print("\nFewer than the baseline has: --update, so that they stay so.")
+    sys.exit(1 if results["above"] else 0)
+
+
+def update(baseline, counts, head):
+    was, cases = read_baseline(baseline)
+    now = open(head, encoding="utf-8").read().splitlines()
+    new = read_counts(counts)
+    if was and was != now and set(cases) - set(new):
+        sys.exit("callgrind.py: the baseline was made with another compiler, flags or library: "
+                 "update all cases at once")
+    for name, instructions in new.items():
+        cases[name] = instructions, cases.get(name, (0, TOLERANCE))[1]
+    with open(baseline, "w", encoding="utf-8") as out:
+        out.write("# Instructions of one operation in user space; loadtest/instructions/run.sh --update "
+                  "writes this.\n# Tolerances (in %, the last column) are kept; change them by hand.\n#\n")
+        out.writelines(f"# {line}\n" for line in now)
+        out.writelines(f"{name:18} {instructions:10.1f} {tolerance:4g}\n"
+                       for name, (instructions, tolerance) in cases.items())
+    print(f"{len(new)} cases written")
+
+
+MODES = {"count": count, "profile": profile, "compare": compare, "update": update}
 
 if __name__ == "__main__":
     MODES[sys.argv[1]](*sys.argv[2:])

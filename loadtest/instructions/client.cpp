@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -106,7 +106,7 @@ void Clients::first_answers(int fd) {
   const auto until = treadle::Deadline::after(kPatience);
   buffer_.resize(1 << 20);
   std::size_t have = 0;
-  while (have == 0 || have < answer_ * static_cast<std::size_t>(exchange_.depth)) {
+  while (have == 0 || have < answers_size()) {
     if (until.passed()) give_up("no answer in 10 s; so far: " + buffer_.substr(0, have));
     if (auto r = treadle::sleep(std::chrono::milliseconds(1)); !r) give_up("sleep failed");
     if (have == buffer_.size()) give_up("an answer of more than 1 MiB");
@@ -118,24 +118,37 @@ void Clients::first_answers(int fd) {
   check({buffer_.data(), have});
 }
 
-// Everything has come already as a rule: the last answer to all has been written. Should the kernel
-// still be about to deliver it, we wait with the P, so that nothing else happens meanwhile.
-void Clients::take_answers(int fd) {
-  const std::size_t all = answer_ * static_cast<std::size_t>(exchange_.depth);
-  std::size_t have = 0;
-  while (have < all) {
-    const std::size_t n = receive_now(fd, buffer_.data() + have, buffer_.size() - have);
-    have += n;
-    pollfd p{fd, POLLIN, 0};
-    if (n == 0 && ::poll(&p, 1, static_cast<int>(kPatience.count())) == 0)
-      give_up("no answer in 10 s");
+// Now and then a goroutine waits for another one (a file is looked at anew once a second), and the
+// last answer is not the last to be written.
+void Clients::wait_for_all() {
+  if (!last_.wait(PollMode::read)) give_up("the wait for the last answer failed");
+  const auto until = treadle::Deadline::after(kPatience);
+  while (!all_answered()) {
+    if (until.passed()) give_up("not every answer came in 10 s, whole and as long as the first");
+    if (!treadle::sleep(std::chrono::milliseconds(1))) give_up("sleep failed");
   }
+}
+
+bool Clients::all_answered() const {
+  const NotCounted ours;
+  for (int i = 0; i < kConnections; ++i) {
+    int come = 0;
+    if (::ioctl(socket_of(i), FIONREAD, &come) != 0) give_up_errno("FIONREAD");
+    if (static_cast<std::size_t>(come) < answers_size()) return false;
+  }
+  return true;
+}
+
+void Clients::take_answers(int fd) {
+  std::size_t have = 0;
+  // One byte more than there should be.
+  while (const std::size_t n = receive_now(fd, buffer_.data() + have, answers_size() + 1 - have))
+    have += n;
   check({buffer_.data(), have});
 }
 
 void Clients::check(std::string_view answers) const {
-  if (answers.size() != answer_ * static_cast<std::size_t>(exchange_.depth))
-    give_up("more answers than requests");
+  if (answers.size() != answers_size()) give_up("more answers than requests");
   const std::string start = "HTTP/1.1 " + std::to_string(exchange_.status) + " ";
   for (std::size_t at = 0; at < answers.size(); at += answer_)
     if (!answers.substr(at).starts_with(start))
@@ -149,7 +162,7 @@ void Clients::drive(std::int64_t n) {
       if (!last_.prepare(PollMode::read)) give_up("a client's socket is closed");
       for (int i = 0; i < kConnections; ++i) send_burst(socket_of(i));
     }
-    if (!last_.wait(PollMode::read)) give_up("the wait for the last answer failed");
+    wait_for_all();
     const NotCounted ours;
     for (int i = 0; i < kConnections; ++i) take_answers(socket_of(i));
   }

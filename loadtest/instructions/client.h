@@ -40,8 +40,13 @@ class Clients {
 
  private:
   int socket_of(int connection) const noexcept;
+  std::size_t answers_size() const noexcept {
+    return answer_ * static_cast<std::size_t>(exchange_.depth);
+  }
   void send_burst(int fd) const;
   void first_answers(int fd);
+  void wait_for_all();
+  bool all_answered() const;
   void take_answers(int fd);
   void check(std::string_view answers) const;
 

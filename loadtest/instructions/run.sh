@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Counts the instructions of one request and of one operation of the scheduler, by callgrind.
 #
-#   bash loadtest/instructions/run.sh                     every case
+#   bash loadtest/instructions/run.sh                     every case, beside baseline.txt
 #   bash loadtest/instructions/run.sh plaintext gosched   only these
 #   bash loadtest/instructions/run.sh --list              what there is
+#   bash loadtest/instructions/run.sh --update [CASE...]  the baseline becomes what is counted now
 #   bash loadtest/instructions/run.sh --profile CASE      the 40 functions with the most of their own
 #
 #   --top N     with --profile: so many functions
+#
+# Exit code 1: a case is above the baseline by more than its tolerance, or could not be counted.
+# 3: the baseline was made with another compiler, other flags, or another C library.
 #
 # Only instructions in user space count: what the kernel does for a system call is not seen, nor what
 # a cache miss or an atomic operation costs. Counted is the one thread that runs goroutines.
@@ -19,7 +23,7 @@ tool=$top/build/release/bin/treadle-instructions
 
 usage() { echo "$program: $*" >&2; exit 2; }
 
-profile='' most=40 list=''
+profile='' update='' most=40 list=''
 cases=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -28,6 +32,7 @@ while [ $# -gt 0 ]; do
       [ $# -ge 2 ] || usage "--top needs a number"
       [[ $2 =~ ^[1-9][0-9]*$ ]] || usage "--top needs a positive number, not '$2'"
       most=$2; shift 2 ;;
+    --update) update=1; shift ;;
     --list) list=1; shift ;;
     -h|--help) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     -*) usage "unknown option $1 (see --help)" ;;
@@ -44,6 +49,7 @@ known=$("$tool" --list)
 for name in "${cases[@]}"; do
   grep -qxF -e "$name" <<<"$known" || usage "unknown case $name (see --list)"
 done
+[ -z "$profile" ] || [ -z "$update" ] || usage "--profile and --update do not go together"
 [ ${#cases[@]} -gt 0 ] || mapfile -t cases <<<"$known"
 
 work=$(mktemp -d)
@@ -68,12 +74,21 @@ run_case() { # name
   fi
 }
 
-for name in "${cases[@]}"; do
-  run_case "$name"
-  if [ -n "$profile" ]; then
+if [ -n "$profile" ]; then
+  for name in "${cases[@]}"; do
+    run_case "$name"
     echo "$name: instructions of one operation, by function"
     python3 "$here/callgrind.py" profile "$work/out.2" "$operations" "$most"
-  else
-    printf '%-22s %10s\n' "$name" "$(python3 "$here/callgrind.py" count "$work/out.1" "$work/out.2" "$operations")"
-  fi
+  done
+  exit
+fi
+
+{ "$tool" --about; valgrind --version | sed 's/-/: /'; } >"$work/head"
+for name in "${cases[@]}"; do
+  run_case "$name"
+  each=$(python3 "$here/callgrind.py" count "$work/out.1" "$work/out.2" "$operations")
+  echo "$name $each" >>"$work/counts"
 done
+mode=compare
+[ -z "$update" ] || mode=update
+python3 "$here/callgrind.py" $mode "$here/baseline.txt" "$work/counts" "$work/head"

@@ -1,4 +1,7 @@
 // Requests to a server with every default: limits, time-outs, no access log.
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <treadle/go.h>
 #include <treadle/http/file_server.h>
 #include <treadle/http/json.h>
@@ -22,9 +25,13 @@ namespace http = treadle::http;
 std::string folder_with_file() {
   const char* set = std::getenv("TMPDIR");
   const std::string path = set && *set ? set : "/tmp";
-  std::ofstream file(path + "/treadle-1k.bin", std::ios::binary | std::ios::trunc);
+  const std::string name = path + "/treadle-1k.bin";
+  std::ofstream file(name, std::ios::binary | std::ios::trunc);
   file << std::string(1024, 'x');
-  if (!file.flush()) give_up("cannot write " + path + "/treadle-1k.bin");
+  file.close();
+  // An old one: a file changed within the last seconds has a weak, that is longer, entity tag.
+  const timespec old[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  if (!file || ::utimensat(AT_FDCWD, name.c_str(), old, 0) != 0) give_up("cannot write " + name);
   return path;
 }
 
