@@ -4,7 +4,8 @@
     callgrind.py profile TWICE N TOP           the functions with the most of their own, of an operation
     callgrind.py compare BASELINE COUNTS HEAD  a table; exit code 1 when a case is above its tolerance,
                                                3 when the baseline was made in another way
-    callgrind.py update BASELINE COUNTS HEAD   writes the baseline, keeps its tolerances
+    callgrind.py update BASELINE COUNTS HEAD   writes these cases to the baseline, keeps the tolerances
+    callgrind.py replace BASELINE COUNTS HEAD  the same, and drops all other cases
 
 callgrind_annotate is not used: where goroutines switch, callgrind does not see the ends of calls, and
 callgrind_annotate then takes a call's inclusive cost for the caller's own. COUNTS has lines
@@ -132,25 +133,38 @@ def compare(baseline, counts, head):
     sys.exit(1 if results["above"] else 0)
 
 
+def write_baseline(path, cases, head):
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("# Instructions of one operation in user space; loadtest/instructions/run.sh --update "
+                  "writes this.\n# Tolerances (in %, the last column) are kept; change them by hand.\n#\n")
+        out.writelines(f"# {line}\n" for line in head)
+        out.writelines(f"{name:18} {instructions:10.1f} {tolerance:4g}\n"
+                       for name, (instructions, tolerance) in cases.items())
+
+
+def replace(baseline, counts, head):
+    _, was = read_baseline(baseline)
+    cases = {name: (instructions, was.get(name, (0, TOLERANCE))[1])
+             for name, instructions in read_counts(counts).items()}
+    write_baseline(baseline, cases, open(head, encoding="utf-8").read().splitlines())
+    print(f"{baseline}: {len(cases)} cases")
+
+
 def update(baseline, counts, head):
     was, cases = read_baseline(baseline)
     now = open(head, encoding="utf-8").read().splitlines()
-    new = read_counts(counts)
-    if was and was != now and set(cases) - set(new):
+    if was and was != now:
         sys.exit("callgrind.py: the baseline was made with another compiler, flags or library: "
                  "update all cases at once")
+    new = read_counts(counts)
     for name, instructions in new.items():
         cases[name] = instructions, cases.get(name, (0, TOLERANCE))[1]
-    with open(baseline, "w", encoding="utf-8") as out:
-        out.write("# Instructions of one operation in user space; loadtest/instructions/run.sh --update "
-                  "writes this.\n# Tolerances (in %, the last column) are kept; change them by hand.\n#\n")
-        out.writelines(f"# {line}\n" for line in now)
-        out.writelines(f"{name:18} {instructions:10.1f} {tolerance:4g}\n"
-                       for name, (instructions, tolerance) in cases.items())
-    print(f"{len(new)} cases written")
+    write_baseline(baseline, cases, now)
+    print(f"{baseline}: {len(new)} of {len(cases)} cases")
 
 
-MODES = {"count": count, "profile": profile, "compare": compare, "update": update}
+MODES = {"count": count, "profile": profile, "compare": compare, "update": update,
+         "replace": replace}
 
 if __name__ == "__main__":
     MODES[sys.argv[1]](*sys.argv[2:])

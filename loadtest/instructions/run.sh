@@ -50,7 +50,12 @@ for name in "${cases[@]}"; do
   grep -qxF -e "$name" <<<"$known" || usage "unknown case $name (see --list)"
 done
 [ -z "$profile" ] || [ -z "$update" ] || usage "--profile and --update do not go together"
-[ ${#cases[@]} -gt 0 ] || mapfile -t cases <<<"$known"
+mode=compare
+[ -z "$update" ] || mode=update
+if [ ${#cases[@]} -eq 0 ]; then
+  mapfile -t cases <<<"$known"
+  [ -z "$update" ] || mode=replace
+fi
 
 work=$(mktemp -d)
 child=
@@ -89,6 +94,4 @@ for name in "${cases[@]}"; do
   each=$(python3 "$here/callgrind.py" count "$work/out.1" "$work/out.2" "$operations")
   echo "$name $each" >>"$work/counts"
 done
-mode=compare
-[ -z "$update" ] || mode=update
 python3 "$here/callgrind.py" $mode "$here/baseline.txt" "$work/counts" "$work/head"

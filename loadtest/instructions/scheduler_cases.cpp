@@ -154,9 +154,14 @@ void timer_start_stop(std::int64_t n) {
   }
 }
 
-// A timer is armed, the goroutine parks, the timer is due already, and wakes it.
-void sleep_briefly(std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) (void)treadle::sleep(1ns);
+// A timer is armed, the goroutine parks, the timer is due already and sends on its channel.
+void timer_fire(std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) (void)treadle::Timer(1ns).channel().recv();
+}
+
+// Nothing else is there to run: the thread waits in the poller for as long.
+void sleep_alone(std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) (void)treadle::sleep(200us);
 }
 
 void hint(std::int64_t n) {
@@ -194,7 +199,8 @@ std::vector<Case> scheduler_cases() {
       {"select-ready", kOften, 1, &plain<select_ready>},
       {"select-parked", kOften, 1, &plain<select_parked>},
       {"timer-start-stop", kOften, 1, &plain<timer_start_stop>},
-      {"sleep-1ns", kOften, 1, &plain<sleep_briefly>},
+      {"timer-fire", kOften, 1, &plain<timer_fire>},
+      {"sleep", 500, 1, &plain<sleep_alone>},
       {"blocking-hint", kOften, 1, &plain<hint>},
       {"with-cancel", kOften, 1, &plain<cancel_context>},
       {"with-timeout", kOften, 1, &plain<context_with_timeout>},
