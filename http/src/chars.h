@@ -66,10 +66,9 @@ constexpr bool is(char c, Class which) noexcept {
 }
 
 constexpr bool all(std::string_view text, Class which) noexcept {
-  for (const char c : text) {
-    if (!is(c, which)) return false;
-  }
-  return true;
+  std::uint8_t common = which;
+  for (const char c : text) common &= detail::kTable[static_cast<unsigned char>(c)];
+  return common != 0;
 }
 
 // A control character other than HT: what must not stand in a field value (RFC 9110 5.5).

@@ -2,9 +2,11 @@
 #include <treadle/http/header.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include <treadle/result.h>
 
+#include "byte_vectors.h"
 #include "chars.h"
 #include "field_list.h"
 
@@ -25,19 +27,17 @@ void check_field(std::string_view name, std::string_view value) {
 
 }  // namespace
 
-bool equal_ignore_case(std::string_view a, std::string_view b) noexcept {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-           return x == y || chars::to_lower(x) == chars::to_lower(y);
-         });
+bool detail::equal_but_for_case(const char* a, const char* b, std::size_t size) noexcept {
+  if (std::memcmp(a, b, size) == 0) return true;  // as a rule both are written as the RFCs do
+  return std::equal(a, a + size, b,
+                    [](char x, char y) { return chars::to_lower(x) == chars::to_lower(y); });
 }
 
 bool is_token(std::string_view text) noexcept {
   return !text.empty() && chars::all(text, chars::kToken);
 }
 
-bool is_field_value(std::string_view text) noexcept {
-  return std::none_of(text.begin(), text.end(), chars::is_control);
-}
+bool is_field_value(std::string_view text) noexcept { return !has_control(text); }
 
 const HeaderField* HeaderView::begin() const noexcept {
   return fields_ == nullptr ? nullptr : fields_->data();

@@ -15,6 +15,7 @@
 #include "head_fields.h"
 #include "llhttp_machine.h"
 #include "method.h"
+#include "repeated_head.h"
 #include "target.h"
 
 namespace treadle::http {
@@ -50,6 +51,12 @@ struct RequestParser::Impl {
   ParseError error;
   LlhttpMachine machine;
   ChunkedReader chunks;
+  RepeatedHead repeated;
+
+  // Nothing of a message has been seen.
+  bool fresh() const noexcept {
+    return !method_known && searched == 0 && empty_lines == 0 && line.size == 0;
+  }
 
   void begin_message() noexcept {
     phase = Phase::head;
@@ -115,7 +122,9 @@ HeadResult RequestParser::Impl::parse_head(std::string_view bytes, const ParserL
   bytes = bytes.substr(0, line.size + fields.size);
   if (line_is_old) line.value = *parse_request_line(bytes.substr(0, line.size - kCrlf));
   HeadResult result = finish(bytes, head);
-  if (result.status == ParseStatus::complete) result.consumed += skipped;
+  if (result.status != ParseStatus::complete) return result;
+  repeated.note(bytes, limits, head);
+  result.consumed += skipped;
   return result;
 }
 
@@ -221,6 +230,10 @@ HeadResult RequestParser::parse_head(std::string_view bytes, const ParserLimits&
                                      RequestHead& head) {
   if (impl_->phase == Impl::Phase::failed) return {ParseStatus::error, 0, impl_->error};
   impl_->phase = Impl::Phase::head;  // a body left unread is the caller's to deal with
+  if (impl_->fresh() && impl_->repeated.recall(bytes, limits, head)) {
+    impl_->chunks.clear_trailers();
+    return {ParseStatus::complete, impl_->repeated.size(), {}};
+  }
   const HeadResult result = impl_->parse_head(bytes, limits, head);
   if (result.status == ParseStatus::error) impl_->name_refused(bytes, head);
   return result;

@@ -18,6 +18,7 @@ struct ParserLimits {
   std::size_t headers = 100;            // fields: 431 beyond
   std::size_t chunk_extension = 256;    // bytes of one chunk's extensions: 400 beyond
   std::size_t trailers = 8 * 1024;      // bytes of the trailer section: 431 beyond
+  bool operator==(const ParserLimits&) const = default;
 };
 
 enum class BodyKind : std::uint8_t { none, length, chunked };

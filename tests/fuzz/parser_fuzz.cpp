@@ -65,11 +65,17 @@ void check_rewritten(const RequestHead& head) {
   RequestHead again;
   http::ParserLimits limits;
   limits.head = limits.request_line = text.size() + 2;
-  const auto result = parser.parse_head(text, limits, again);
-  FUZZ_CHECK(result.status == http::ParseStatus::complete && result.consumed == text.size());
-  FUZZ_CHECK(again.path == head.path && again.query == head.query && again.host == head.host);
-  FUZZ_CHECK(again.body == head.body && again.content_length == head.content_length);
-  FUZZ_CHECK(again.headers.size() == head.headers.size());
+  // The third time it may be a head that is remembered.
+  for (int times = 0; times < 3; ++times) {
+    const auto result = parser.parse_head(text, limits, again);
+    FUZZ_CHECK(result.status == http::ParseStatus::complete && result.consumed == text.size());
+    FUZZ_CHECK(again.path == head.path && again.query == head.query && again.host == head.host);
+    FUZZ_CHECK(again.body == head.body && again.content_length == head.content_length);
+    FUZZ_CHECK(again.headers.size() == head.headers.size());
+    for (std::size_t i = 0; i < head.headers.size(); ++i)
+      FUZZ_CHECK(again.headers[i].name == head.headers[i].name &&
+                 again.headers[i].value == head.headers[i].value);
+  }
 }
 
 }  // namespace

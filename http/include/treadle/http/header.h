@@ -59,8 +59,14 @@ class Headers {
   std::vector<Field> fields_;
 };
 
+namespace detail {
+bool equal_but_for_case(const char* a, const char* b, std::size_t size) noexcept;
+}
+
 // Comparison of names and tokens: ASCII letters only.
-bool equal_ignore_case(std::string_view a, std::string_view b) noexcept;
+inline bool equal_ignore_case(std::string_view a, std::string_view b) noexcept {
+  return a.size() == b.size() && detail::equal_but_for_case(a.data(), b.data(), a.size());
+}
 bool is_token(std::string_view text) noexcept;        // RFC 9110 5.6.2
 bool is_field_value(std::string_view text) noexcept;  // no CR, LF, NUL or other control but HT
 
