@@ -8,6 +8,8 @@
 #include <cstring>
 #include <string>
 
+#include "text_room.h"
+
 namespace treadle::http::detail {
 
 // The wall clock's second, from the kernel's coarse clock (some milliseconds late, 3 ns).
@@ -66,7 +68,9 @@ class SecondCache {
   std::array<Slot, kSlots> slots_;
 };
 
-// "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" for now: appends it to `out`.
+// "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" for now.
+inline constexpr std::size_t kDateField = 37;
+void put_date_field(TextRoom& to) noexcept;
 void append_date_field(std::string& out);
 // "06/Nov/1994:08:49:37 +0000" for now, as access logs write it.
 CachedText log_time() noexcept;

@@ -29,18 +29,23 @@ std::string_view HeaderBlock::name_of(const Line& line) const noexcept {
   return std::string_view(text_).substr(line.begin, line.name_size);
 }
 
-void HeaderBlock::add(std::string_view name, std::string_view value) {
-  require_valid(name, value);
+void HeaderBlock::append(std::string_view name, std::string_view value) {
   lines_.push_back({static_cast<std::uint32_t>(text_.size()),
                     static_cast<std::uint32_t>(name.size()),
                     static_cast<std::uint32_t>(value.size())});
-  text_.append(name).append(": ").append(value).append("\r\n");
+  append_text(text_, lines_.back().size(),
+              [&](TextRoom& to) { to.put(name).put(": ").put(value).put("\r\n"); });
+}
+
+void HeaderBlock::add(std::string_view name, std::string_view value) {
+  require_valid(name, value);
+  append(name, value);
 }
 
 void HeaderBlock::set(std::string_view name, std::string_view value) {
   require_valid(name, value);
   remove(name);
-  add(name, value);
+  append(name, value);
 }
 
 void HeaderBlock::remove(std::string_view name) noexcept {
@@ -61,11 +66,11 @@ std::optional<std::string_view> HeaderBlock::get(std::string_view name) const no
   return {};
 }
 
-void HeaderBlock::append_missing(std::string& out, const HeaderBlock& present) const {
+void HeaderBlock::put_missing(TextRoom& to, const HeaderBlock& present) const noexcept {
   for (const Line& line : lines_) {
     const std::string_view name = name_of(line);
     if (present.get(name) && !equal_ignore_case(name, "Vary")) continue;
-    out.append(text_, line.begin, line.size());
+    to.put(std::string_view(text_).substr(line.begin, line.size()));
   }
 }
 

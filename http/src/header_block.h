@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text_room.h"
+
 namespace treadle::http::detail {
 
 // "Name: value\r\n" lines in one string, so that a warm block neither allocates nor has to be
@@ -20,8 +22,9 @@ class HeaderBlock {
   void remove(std::string_view name) noexcept;
   // The first value of that name.
   std::optional<std::string_view> get(std::string_view name) const noexcept;
-  // Appends to `out` the lines whose names `present` lacks; Vary lines always, since they add up.
-  void append_missing(std::string& out, const HeaderBlock& present) const;
+  // The lines whose names `present` lacks; Vary lines always, since they add up. No more than
+  // text().
+  void put_missing(TextRoom& to, const HeaderBlock& present) const noexcept;
   void clear() noexcept;  // keeps its memory
 
   std::string_view text() const noexcept { return text_; }
@@ -34,6 +37,7 @@ class HeaderBlock {
     std::uint32_t size() const noexcept { return name_size + 2 + value_size + 2; }
   };
   std::string_view name_of(const Line& line) const noexcept;
+  void append(std::string_view name, std::string_view value);
 
   std::string text_;
   std::vector<Line> lines_;  // in the order of text_

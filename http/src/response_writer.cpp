@@ -11,6 +11,7 @@
 
 #include "chunked_writer.h"
 #include "date_cache.h"
+#include "text_room.h"
 
 namespace treadle::http::detail {
 namespace {
@@ -35,11 +36,8 @@ std::uint64_t parse_length(std::string_view value) {
   return n;
 }
 
-void append_number(std::string& out, std::uint64_t n) {
-  std::array<char, 20> digits;
-  const auto r = std::to_chars(digits.data(), digits.data() + digits.size(), n);
-  out.append(digits.data(), r.ptr);
-}
+// Longer than all that format_head() writes besides fields and reason phrase.
+constexpr std::size_t kOwnFields = 256;
 
 }  // namespace
 
@@ -369,26 +367,25 @@ void ResponseWriter::choose_framing(Part part) {
 }
 
 void ResponseWriter::format_head() {
-  head_.append("HTTP/1.1 ");
-  append_number(head_, static_cast<std::uint64_t>(status_));
-  head_.append(" ").append(reason_phrase(status_)).append("\r\n");
-  if (!headers_.get("Date")) append_date_field(head_);
-  if (announced_) {
-    head_.append("Content-Length: ");
-    append_number(head_, *announced_);
-    head_.append("\r\n");
-  }
-  if (framing_ == Framing::chunked) head_.append("Transfer-Encoding: chunked\r\n");
-  if (!keep_alive_)
-    head_.append("Connection: close\r\n");
-  else if (request_->head.minor_version == 0)
-    head_.append("Connection: keep-alive\r\n");
-  const bool content = written_ > 0 || announced_.value_or(0) > 0 || framing_ != Framing::length;
-  if (content && !status_has_no_body(status_) && !headers_.get("Content-Type"))
-    head_.append("Content-Type: text/plain; charset=utf-8\r\n");
-  head_.append(headers_.text());
-  kept_.append_missing(head_, headers_);
-  head_.append("\r\n");
+  const std::string_view reason = reason_phrase(status_);
+  const std::size_t most =
+      kOwnFields + reason.size() + headers_.text().size() + kept_.text().size();
+  append_text(head_, most, [&](TextRoom& to) {
+    to.put("HTTP/1.1 ").put(static_cast<std::uint64_t>(status_)).put(" ").put(reason).put("\r\n");
+    if (!headers_.get("Date")) put_date_field(to);
+    if (announced_) to.put("Content-Length: ").put(*announced_).put("\r\n");
+    if (framing_ == Framing::chunked) to.put("Transfer-Encoding: chunked\r\n");
+    if (!keep_alive_)
+      to.put("Connection: close\r\n");
+    else if (request_->head.minor_version == 0)
+      to.put("Connection: keep-alive\r\n");
+    const bool content = written_ > 0 || announced_.value_or(0) > 0 || framing_ != Framing::length;
+    if (content && !status_has_no_body(status_) && !headers_.get("Content-Type"))
+      to.put("Content-Type: text/plain; charset=utf-8\r\n");
+    to.put(headers_.text());
+    kept_.put_missing(to, headers_);
+    to.put("\r\n");
+  });
 }
 
 ResponseWriter::End ResponseWriter::finish() {

@@ -85,16 +85,12 @@ static_assert(sorted, "reason_phrase() searches by halves");
 }  // namespace
 
 std::string_view reason_phrase(int status) noexcept {
+  if (status == status::kOk) return "OK";  // nearly always
   const auto* found =
       std::lower_bound(std::begin(kPhrases), std::end(kPhrases), status,
                        [](const Phrase& phrase, int wanted) { return phrase.status < wanted; });
   if (found == std::end(kPhrases) || found->status != status) return {};
   return found->text;
-}
-
-bool status_has_no_body(int status) noexcept {
-  return (status >= 100 && status < 200) || status == status::kNoContent ||
-         status == status::kNotModified;
 }
 
 }  // namespace treadle::http

@@ -21,6 +21,9 @@ std::span<iovec> advance(std::span<iovec> parts, std::size_t written) noexcept {
   return parts;
 }
 
+// Beyond it the socket's buffer may well be full.
+constexpr std::size_t kSmall = 16 * 1024;
+
 // What is too far for the clock is never.
 Deadline later(TimePoint from, Duration d) noexcept {
   return d > Duration::max() - from.time_since_epoch() ? Deadline::never() : Deadline(from + d);
@@ -70,8 +73,11 @@ class Patience {
 }  // namespace
 
 Deadline deadline_after(Duration d) noexcept {
-  if (d == Duration::zero()) return Deadline::never();
-  return later(coarse_now(), d);
+  return d == Duration::zero() ? Deadline::never() : later(coarse_now(), d);
+}
+
+Deadline deadline_after(Duration d, TimePoint now) noexcept {
+  return d == Duration::zero() ? Deadline::never() : later(now, d);
 }
 
 TimePoint coarse_now() noexcept {
@@ -102,6 +108,15 @@ Result<std::size_t> Transport::read(std::span<std::byte> into) {
 
 net::WriteResult Transport::write(std::span<iovec> parts) {
   net::WriteResult total;
+  // A small response in one piece, which the connection takes at once as a rule: no deadline is
+  // needed for what does not wait.
+  if (parts.size() == 1 && parts[0].iov_len <= kSmall) {
+    const std::span bytes(static_cast<const std::byte*>(parts[0].iov_base), parts[0].iov_len);
+    total.written = conn_->write_now(bytes);
+    writing_.count(total.written, Duration::zero());
+    if (total.written == bytes.size()) return total;
+    parts = advance(parts, total.written);
+  }
   Patience patience(*limits_, writing_);
   for (;;) {
     conn_->set_write_deadline(patience.next());

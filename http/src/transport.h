@@ -72,6 +72,7 @@ class Transport {
 
 // `d` from now, a few milliseconds less at times; a zero duration means never, as in ServerOptions.
 Deadline deadline_after(Duration d) noexcept;
+Deadline deadline_after(Duration d, TimePoint now) noexcept;
 
 // A clock some milliseconds late at an eighth of the price, for what is far away as a rule.
 TimePoint coarse_now() noexcept;

@@ -58,6 +58,9 @@ inline constexpr int kVersionNotSupported = 505;
 std::string_view reason_phrase(int status) noexcept;
 
 // True when a response with this status never carries content: 1xx, 204 and 304 (RFC 9110 6.4.1).
-bool status_has_no_body(int status) noexcept;
+constexpr bool status_has_no_body(int status) noexcept {
+  return (status >= 100 && status < 200) || status == status::kNoContent ||
+         status == status::kNotModified;
+}
 
 }  // namespace treadle::http
