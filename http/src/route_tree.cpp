@@ -84,7 +84,10 @@ std::uint32_t RouteTree::add(RoutePattern pattern) {
         break;
     }
   }
-  if (!ended) nodes_[node].here = index;
+  if (ended)
+    slash_depths_ |= depth_bit(pattern.segments.size() - 1);
+  else
+    nodes_[node].here = index;
   patterns_.push_back(std::move(pattern));
   return index;
 }
@@ -94,6 +97,7 @@ RouteTree::HostRoots& RouteTree::host_roots(const std::string& host) {
       hosts_.begin(), hosts_.end(), host,
       [](const HostRoots& roots, const std::string& key) { return host_less(roots.host, key); });
   if (at == hosts_.end() || at->host != host) at = hosts_.insert(at, HostRoots{host, {}});
+  if (!host.empty()) names_hosts_ = true;
   return *at;
 }
 
@@ -125,10 +129,10 @@ std::uint32_t RouteTree::literal_child(std::uint32_t node, const std::string& te
 void RouteTree::find(std::string_view method, std::string_view host, const DecodedPath& path,
                      RouteMatch& match) const {
   match.clear();
-  host = without_port(host);
+  host = names_hosts_ ? without_port(host) : std::string_view();
   const Walk walk{path.segments(), path.trailing_slash()};
   const std::uint32_t found = match_host(host, method, walk);
-  if (!exact(found, walk) && !walk.slash) {
+  if (!exact(found, walk) && !walk.slash && ends_in_slash_behind(walk.segments.size())) {
     const Walk with_slash{walk.segments, true};
     if (exact(match_host(host, method, with_slash), with_slash)) {
       match.outcome = RouteOutcome::add_slash;
@@ -156,6 +160,7 @@ void RouteTree::find(std::string_view method, std::string_view host, const Decod
 }
 
 const RouteTree::HostRoots* RouteTree::find_host(std::string_view host) const noexcept {
+  if (!names_hosts_) return host.empty() && !hosts_.empty() ? hosts_.data() : nullptr;
   const auto at = std::lower_bound(
       hosts_.begin(), hosts_.end(), host,
       [](const HostRoots& roots, std::string_view key) { return host_less(roots.host, key); });
@@ -197,6 +202,20 @@ std::uint32_t RouteTree::match_method(const HostRoots& roots, std::string_view m
   return found;
 }
 
+std::uint32_t RouteTree::find_literal(const Node& node, std::string_view segment) noexcept {
+  constexpr std::size_t kFew = 16;
+  if (node.literals.size() <= kFew) {
+    // Their lengths tell most of them apart.
+    for (const Literal& literal : node.literals)
+      if (literal.text == segment) return literal.node;
+    return kNone;
+  }
+  const auto at = std::lower_bound(
+      node.literals.begin(), node.literals.end(), segment,
+      [](const Literal& literal, std::string_view key) { return literal.text < key; });
+  return at != node.literals.end() && at->text == segment ? at->node : kNone;
+}
+
 // Recursion ends with the pattern, so it is as deep as the longest pattern, whatever the path.
 std::uint32_t RouteTree::match_node(std::uint32_t index, std::size_t depth,
                                     const Walk& walk) const {
@@ -206,11 +225,9 @@ std::uint32_t RouteTree::match_node(std::uint32_t index, std::size_t depth,
     return node.slash != kNone ? node.slash : node.rest;
   }
   const std::string_view segment = walk.segments[depth];
-  const auto at = std::lower_bound(
-      node.literals.begin(), node.literals.end(), segment,
-      [](const Literal& literal, std::string_view key) { return literal.text < key; });
-  if (at != node.literals.end() && at->text == segment) {
-    const std::uint32_t found = match_node(at->node, depth + 1, walk);
+  const std::uint32_t child = find_literal(node, segment);
+  if (child != kNone) {
+    const std::uint32_t found = match_node(child, depth + 1, walk);
     if (found != kNone) return found;
   }
   if (node.single != kNone && !segment.empty()) {

@@ -17,6 +17,7 @@
 // exponential in the path. It allocates nothing once the RouteMatch is warm.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -110,6 +111,8 @@ class RouteTree {
   const HostRoots* find_host(std::string_view host) const noexcept;
   std::uint32_t root_for(const RoutePattern& pattern);
   std::uint32_t literal_child(std::uint32_t node, const std::string& text);
+  // The node behind the literal, or kNone.
+  static std::uint32_t find_literal(const Node& node, std::string_view segment) noexcept;
   bool exact(std::uint32_t found, const Walk& walk) const noexcept;
   std::uint32_t match_host(std::string_view host, std::string_view method, const Walk& walk) const;
   std::uint32_t match_method(const HostRoots& roots, std::string_view method,
@@ -119,7 +122,17 @@ class RouteTree {
 
   std::deque<RoutePattern> patterns_;  // a deque: names handed out as views stay where they are
   std::vector<Node> nodes_;
-  std::vector<HostRoots> hosts_;  // sorted by host; "" is the one for every host
+  std::vector<HostRoots> hosts_;    // sorted by host; "" is the one for every host
+  bool names_hosts_ = false;        // any is not ""
+  std::uint64_t slash_depths_ = 0;  // behind how many segments a pattern ends in a slash, by bits
+
+  // The last bit stands for all that are deeper.
+  static std::uint64_t depth_bit(std::size_t depth) noexcept {
+    return std::uint64_t{1} << std::min<std::size_t>(depth, 63);
+  }
+  bool ends_in_slash_behind(std::size_t segments) const noexcept {
+    return (slash_depths_ & depth_bit(segments)) != 0;
+  }
 };
 
 // What Router and RouteGroup handles share: patterns, and under each pattern's index the handler,
