@@ -57,10 +57,9 @@ void CancelFunc::cancel(std::error_code cause) const noexcept {
 namespace {
 
 // Puts a new context below its parent. `own`: the deadline is this context's, and has not passed.
-CancelableContext place(CancelState* c, const Context& parent, Deadline deadline, bool own,
-                        std::error_code cause) {
-  c->refs.store(2, std::memory_order_relaxed);
-  CancelableContext made{Context(c), CancelFunc(Context(c))};
+Context place(CancelState* c, const Context& parent, Deadline deadline, bool own,
+              std::error_code cause) {
+  Context made(c);  // has the first reference
   c->deadline = deadline;
   c->cause = cause;
   CancelState* above = source_of(parent);
@@ -88,7 +87,9 @@ CancelableContext place(CancelState* c, const Context& parent, Deadline deadline
 CancelableContext derive(const Context& parent, Deadline deadline, bool own,
                          std::error_code cause) {
   rt::ensure_started();
-  return place(new CancelState(parent.state()), parent, deadline, own, cause);
+  Context made = place(new CancelState(parent.state()), parent, deadline, own, cause);
+  CancelFunc cancel(made);
+  return {std::move(made), std::move(cancel)};
 }
 
 // The one that its ancestors are sure to end at: what a keeper states may move.
@@ -151,12 +152,22 @@ Context context_with_value(const Context& parent, const void* key, void* value,
   return Context(new rt::ValueState(parent.state(), key, value, destroy));
 }
 
-CancelableContext with_kept_deadline(const Context& parent, Deadline stated) {
+Context with_kept_deadline(const Context& parent, Deadline stated) {
   rt::ensure_started();
   auto* c = new CancelState(parent.state());
   c->keeper = c;
   c->kept.store(stated, std::memory_order_relaxed);
   return place(c, parent, certain_deadline(parent), false, {});
+}
+
+void end_kept_context(Context& ctx) noexcept {
+  if (auto* c = static_cast<CancelState*>(ctx.state())) {
+    // Ours is the only reference: nobody can look at it, or enter its list. Its parent may be
+    // ending it, which is as good.
+    if (c->refs.load(std::memory_order_acquire) != 1 || c->waited_for())
+      rt::context_cancel(c, Errc::canceled, {});
+  }
+  ctx = {};
 }
 
 void move_kept_deadline(const Context& ctx, Deadline stated) noexcept {
@@ -189,5 +200,10 @@ ContextScope::ContextScope(Context ctx) noexcept : ctx_(std::move(ctx)) {
 }
 
 ContextScope::~ContextScope() { calling_g()->context = previous_; }
+
+detail::BorrowedContextScope::BorrowedContextScope(const Context& ctx) noexcept
+    : previous_(std::exchange(calling_g()->context, ctx.state())) {}
+
+detail::BorrowedContextScope::~BorrowedContextScope() { calling_g()->context = previous_; }
 
 }  // namespace treadle

@@ -55,8 +55,9 @@ void Connection::obey_server() {
 
 Next Connection::go_idle() {
   x_.reset();
-  idle_since_.store(coarse_now(), std::memory_order_relaxed);
-  conn_->set_read_deadline(deadline_after(options().idle_timeout));
+  const TimePoint now = coarse_now();
+  idle_since_.store(now, std::memory_order_relaxed);
+  conn_->set_read_deadline(deadline_after(options().idle_timeout, now));
   phase_.store(Phase::idle);
   obey_server();
   return Next::wait;

@@ -124,12 +124,12 @@ bool Connection::answer_health(std::string_view path) {
 void Connection::run_handler() {
   RequestState& request = x_->request;
   const Deadline deadline = deadline_after(options().handler_timeout);
-  request.context = treadle::detail::with_kept_deadline(context_.context, deadline).context;
+  request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
   if (!deadline.is_never()) deadline_->set(deadline, ResponseClaim::number(claim_.look()));
   // Answered outside of the catch clauses: writing parks, and what is in flight should not.
   std::string failure;
   {
-    ContextScope scope(request.context);
+    const treadle::detail::BorrowedContextScope scope(request.context);
     Response response(x_->writer);
     const Request shown(request);
     try {
@@ -189,7 +189,7 @@ Next Connection::after_response(ResponseWriter::End how) {
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
   // What the client has sent, or goes on to send, would turn our close into a reset.
   const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
-  if (x.request.context.state() != nullptr) CancelFunc{x.request.context}();
+  treadle::detail::end_kept_context(x.request.context);
   if (hijacked_.load(std::memory_order_relaxed)) {
     record(status::kSwitchingProtocols, 0);
     return Next::close;
@@ -209,9 +209,10 @@ Next Connection::after_response(ResponseWriter::End how) {
   }
   if (!x.body.drain()) return linger();
   x.in.unpin();
+  if (x.in.empty()) return go_idle();  // which clears the rest
   x.body.end();
   x.request.clear();
-  return x.in.empty() ? go_idle() : Next::again;
+  return Next::again;
 }
 
 // The deadline's goroutine has answered, or cut the connection.

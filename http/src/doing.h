@@ -18,14 +18,17 @@ namespace treadle::http::detail {
 class Doing {
  public:
   void set(std::string_view method, std::string_view target) noexcept {
-    std::array<char, kSize> text{};
-    std::size_t n = method.copy(text.data(), kSize);
+    std::array<char, kSize> text;
+    std::size_t n = method.copy(text.data(), kSize - 1);
     if (n < kSize) text[n++] = ' ';
     if (n < kSize) n += target.copy(text.data() + n, kSize - n);
+    // Up to the word with the NUL that ends it; what stands behind is of earlier requests.
+    const std::size_t words = std::min(n / sizeof(std::uint64_t) + 1, kWords);
+    std::memset(text.data() + n, 0, words * sizeof(std::uint64_t) - n);
     const std::uint32_t version = version_.load(std::memory_order_relaxed);
     version_.store(version + 1, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
-    for (std::size_t i = 0; i < kWords; ++i) {
+    for (std::size_t i = 0; i < words; ++i) {
       std::uint64_t word;
       std::memcpy(&word, text.data() + i * sizeof word, sizeof word);
       words_[i].store(word, std::memory_order_relaxed);

@@ -46,7 +46,9 @@ class LazyTimer {
   void set(Deadline d, Tag tag);
   // For `expired` alone.
   void again(Deadline d, Tag tag) noexcept { state_->wanted.store(word(d, tag)); }
-  void clear() noexcept { state_->wanted.store(kNone); }
+  void clear() noexcept {
+    if (state_->wanted.load(std::memory_order_relaxed) != kNone) state_->wanted.store(kNone);
+  }
   Deadline deadline() const noexcept;
   // No call begins after it; one may still be running, even be the one that destroys this. Never
   // parks.

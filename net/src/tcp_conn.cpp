@@ -118,9 +118,9 @@ Result<void> TcpConn::wait_readable() {
 }
 
 Result<const Pollable*> TcpConn::begin_dormant_wait() {
+  if (known_empty()) return &pd_;  // closed or not: whoever waits finds out
   const Pollable::Use use(pd_);
   if (!use.ok()) return fail(Errc::closed);
-  if (known_empty()) return &pd_;
   if (auto r = pd_.prepare(PollMode::read); !r) return fail(r.error());
   return sys::readable(pd_.fd()) ? nullptr : &pd_;
 }

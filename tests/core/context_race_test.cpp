@@ -171,7 +171,7 @@ int children_of(const Context& ctx) {
   const rt::Entry entry;
   const rt::LockGuard hold(state->lock);
   int n = 0;
-  for (auto* node = state->nodes; node; node = node->next) ++n;
+  for (auto* node = state->nodes.load(); node; node = node->next) ++n;
   return n;
 }
 

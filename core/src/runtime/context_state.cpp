@@ -94,8 +94,8 @@ void free_cancel(CancelState* c, DeadList& dead) noexcept {
     if (c->in_list) c->parent->source->unlink(*c);
   }
   // Nobody can end it now. What still stands in its list are calls: children and waits hold it.
-  while (ContextNode* n = c->nodes) {
-    c->nodes = n->next;
+  while (ContextNode* n = c->nodes.load(std::memory_order_relaxed)) {
+    c->nodes.store(n->next, std::memory_order_relaxed);
     release_call(static_cast<DoneCall*>(n), dead);
   }
   delete c;
@@ -132,8 +132,8 @@ bool end_one(CancelState* c, Errc error, std::error_code cause, ContextEnd& left
     else if (!c->cause || error != Errc::timed_out)
       c->cause = make_error_code(error);
     c->error.store(static_cast<int>(error), std::memory_order_release);
-    while (ContextNode* n = c->nodes) {
-      c->nodes = n->next;
+    while (ContextNode* n = c->nodes.load(std::memory_order_relaxed)) {
+      c->nodes.store(n->next, std::memory_order_relaxed);
       if (n->next) n->next->prev = nullptr;
       n->linked = false;
       n->fn(n, left);
@@ -274,9 +274,9 @@ bool CancelState::link(ContextNode& n) noexcept {
   LockGuard hold(lock);
   if (error.load(std::memory_order_relaxed) != 0) return false;
   n.prev = nullptr;
-  n.next = nodes;
-  if (nodes) nodes->prev = &n;
-  nodes = &n;
+  n.next = nodes.load(std::memory_order_relaxed);
+  if (n.next) n.next->prev = &n;
+  nodes.store(&n, std::memory_order_relaxed);
   n.linked = true;
   return true;
 }
@@ -284,7 +284,10 @@ bool CancelState::link(ContextNode& n) noexcept {
 void CancelState::unlink(ContextNode& n) noexcept {
   LockGuard hold(lock);
   if (!n.linked) return;
-  (n.prev ? n.prev->next : nodes) = n.next;
+  if (n.prev)
+    n.prev->next = n.next;
+  else
+    nodes.store(n.next, std::memory_order_relaxed);
   if (n.next) n.next->prev = n.prev;
   n.linked = false;
 }

@@ -82,7 +82,7 @@ struct CancelState final : ContextState, ContextNode {
   Lock lock;                         // protects nodes and cause
   // Before the end: what the deadline's passing is to give, or empty.
   std::error_code cause;
-  ContextNode* nodes = nullptr;
+  std::atomic<ContextNode*> nodes{nullptr};  // stored under the lock
   // The earliest that is certain, its own or an ancestor's: fixed before anybody else sees it.
   Deadline deadline;
   // The nearest, itself included, whose deadline is kept elsewhere and may move (kept_deadline.h),
@@ -103,6 +103,8 @@ struct CancelState final : ContextState, ContextNode {
   const std::uint32_t bubble;  // where it was made (bubble.h)
 
   explicit CancelState(ContextState* p) noexcept;
+  // Whether anything stands in its list. Any thread.
+  bool waited_for() const noexcept { return nodes.load(std::memory_order_relaxed) != nullptr; }
   bool link(ContextNode& n) noexcept;
   void unlink(ContextNode& n) noexcept;
 };

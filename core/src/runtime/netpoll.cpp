@@ -479,10 +479,16 @@ void Pollable::set_deadline(PollMode mode, Deadline d) const {
     s.deadline.store(kNever, std::memory_order_seq_cst);
     return;
   }
+  std::int64_t at = d.at().time_since_epoch().count();
+  const Bubble* b = current_bubble();
+  // The timer will look no later than that, whether it has passed or not: no need to know now.
+  if (!b && s.armed.load(std::memory_order_relaxed) <= at) {
+    s.deadline.store(at, std::memory_order_seq_cst);
+    if (s.armed.load(std::memory_order_seq_cst) <= at) return;
+  }
   // Descriptors are waited for in real time, also by goroutines whose clock is virtual.
   const std::int64_t now = nanotime();
-  std::int64_t at = d.at().time_since_epoch().count();
-  if (const Bubble* b = current_bubble()) [[unlikely]]
+  if (b) [[unlikely]]
     at += now - b->now.load(std::memory_order_relaxed);
   if (at <= now) {
     s.deadline.store(kExpired, std::memory_order_seq_cst);

@@ -12,7 +12,24 @@ namespace treadle::detail {
 // Done when its parent is, when it is cancelled, or by expire_context(). deadline() tells `stated`,
 // or the parent's where that is earlier. `parent` must not descend from another context of this
 // kind. Never parks; any thread.
-CancelableContext with_kept_deadline(const Context& parent, Deadline stated);
+Context with_kept_deadline(const Context& parent, Deadline stated);
+
+// Ends it as a CancelFunc does, and lets go of it. Where nobody else has a handle on it, and
+// nothing waits for its end, nobody could tell: then it is only let go of. Never parks; any thread.
+void end_kept_context(Context& ctx) noexcept;
+
+// The current Context of a scope, as by ContextScope, of one that outlives it: no reference is
+// taken.
+class BorrowedContextScope {
+ public:
+  explicit BorrowedContextScope(const Context& ctx) noexcept;
+  ~BorrowedContextScope();
+  BorrowedContextScope(const BorrowedContextScope&) = delete;
+  BorrowedContextScope& operator=(const BorrowedContextScope&) = delete;
+
+ private:
+  rt::ContextState* previous_;
+};
 
 // States another deadline, for it and all that descend from it. Never parks; any thread.
 void move_kept_deadline(const Context& ctx, Deadline stated) noexcept;
