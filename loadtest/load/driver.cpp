@@ -1,6 +1,7 @@
 #include "driver.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -16,6 +17,9 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 // How long after the window answers are still waited for.
 constexpr std::int64_t kGrace = 3 * kSecond;
 constexpr int kManyErrors = 100;
+
+// Set by SIGTERM: the window is over now, and what is under way is no error.
+volatile sig_atomic_t told_to_end = 0;
 
 std::size_t expected(const Plan& plan) {
   const double each = plan.rate > 0 ? plan.rate : 250'000;
@@ -51,6 +55,7 @@ Driver::Driver(const Plan& plan)
       late_(plan.rate > 0 ? expected(plan) : 0) {
   if (epoll_ < 0) die(std::string("epoll_create1: ") + ::strerror(errno));
   ::prctl(PR_SET_TIMERSLACK, 1);
+  ::signal(SIGTERM, [](int) { told_to_end = 1; });
   raise_descriptor_limit();
 }
 
@@ -107,6 +112,7 @@ void Driver::window(double seconds) {
     const std::int64_t now = now_ns();
     fall_due(now);
     start_free(now);
+    if (told_to_end) return;
     const bool over = now >= end_ && due_.empty() && busy_ == 0;
     const bool nobody_left = busy_ == 0 && free_.empty();
     if (over || nobody_left || now > end_ + kGrace || errors_ > kManyErrors) return give_up(now);

@@ -56,7 +56,7 @@ struct Plan {
 // DUE. So a server that stands still for a second is charged with every request of that second.
 //
 // What was due and not answered when the window and its grace were over counts as an error, and
-// with the time it has waited so far.
+// with the time it has waited so far. SIGTERM ends a window at once, without such errors.
 class Driver {
  public:
   static const char* usage;
