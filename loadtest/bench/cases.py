@@ -21,6 +21,20 @@ class Entry:
     def name(self):
         return self.label or self.peer
 
+    def asks(self, case):
+        """What it asks: that of its case, or plaintext where it has a path of its own."""
+        if self.path:
+            return Question(self.path, HELLO, len(HELLO))
+        return Question(case.path, case.body, case.length, case.post)
+
+
+@dataclass(frozen=True)
+class Question:
+    path: str
+    body: bytes       # the answer's; empty: only its length is known
+    length: int
+    post: int = None  # bytes to POST
+
 
 @dataclass(frozen=True)
 class Case:

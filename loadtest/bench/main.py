@@ -10,7 +10,7 @@ import tempfile
 import time
 from dataclasses import replace
 
-from bench import machine, measure, report, targets
+from bench import machine, measure, proc, report, targets
 from bench.cases import CASES, curves
 from bench.load import Generators
 from bench.measure import Bench
@@ -90,12 +90,13 @@ class Run:
 
     def __init__(self, bench, cases, rounds, rate):
         self.bench, self.cases, self.rounds, self.rate = bench, cases, rounds, rate
-        self.records, self.rates, self.problems = [], {}, []
+        self.records, self.rates, self.problems, self.others = [], {}, [], {}
 
     def all(self):
         for case in self.cases:
-            begin = time.monotonic()
+            begin, quiet = time.monotonic(), proc.Quiet()
             self._case(case)
+            self.others[case.name] = round(quiet.others(), 2)
             say(f"{case.name}: {time.monotonic() - begin:.0f} s")
 
     def _case(self, case):
@@ -215,7 +216,8 @@ def main(arguments):
         "head": machine.head(top, " ".join(["loadtest/compare", *arguments])),
         "options": {"rounds": rounds, "seconds": length, "pinned": not options.no_pin,
                     "full": options.full, "took_s": round(time.monotonic() - begin)},
-        "cases": [c.name for c in cases], "rates": run.rates, "problems": run.problems,
+        "cases": [c.name for c in cases], "rates": run.rates, "others": run.others,
+        "problems": run.problems,
         "records": run.records,
     }
     out = options.out or os.path.join(here, "reports")

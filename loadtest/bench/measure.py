@@ -96,11 +96,10 @@ class Bench:
 
 def asked(case, entry):
     """The flags of our generators for what an entry asks."""
-    posts = case.post is not None and not entry.path
-    flags = ["--path", entry.path or case.path,
-             "--length", len(case.body) or (case.length if not entry.path else -1)]
-    if posts:
-        flags += ["--post", case.post]
+    question = entry.asks(case)
+    flags = ["--path", question.path, "--length", question.length]
+    if question.post is not None:
+        flags += ["--post", question.post]
     if case.tls:
         flags += ["--tls"]
     return flags
@@ -115,20 +114,22 @@ def kind_flags(case):
 
 def probe(case, entry, server):
     """Asks once and looks at every byte. Returns what a whole response measures."""
-    path = entry.path or case.path
-    posts = case.post is not None and not entry.path
-    body = b"x" * case.post if posts else b""
-    head = f"{'POST' if posts else 'GET'} {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
-    if posts:
-        head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n"
-    status, got, size = server.ask(head.encode() + b"\r\n" + body)
+    question = entry.asks(case)
+    path = question.path
+    head = f"{'GET' if question.post is None else 'POST'} {path} HTTP/1.1\r\n" \
+           f"Host: 127.0.0.1:{server.port}\r\n"
+    sent = b""
+    if question.post is not None:
+        sent = b"x" * question.post
+        head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(sent)}\r\n"
+    status, got, size = server.ask(head.encode() + b"\r\n" + sent)
     if not status.startswith("HTTP/1.1 200"):
         raise Failed(f"{server.name}: {path} answered \"{status}\"")
-    wanted = body if posts else case.body if not entry.path else None
+    wanted = sent or question.body
     if wanted and got != wanted:
         raise Failed(f"{server.name}: {path} answered {got[:60]!r} instead of {wanted[:60]!r}")
-    if case.length and not entry.path and len(got) != case.length:
-        raise Failed(f"{server.name}: {path} answered {len(got)} bytes instead of {case.length}")
+    if len(got) != question.length:
+        raise Failed(f"{server.name}: {path} answered {len(got)} bytes instead of {question.length}")
     return size
 
 
@@ -141,9 +142,9 @@ def http(bench, case, entry, server, rate, result):
     """wrk as fast as it goes, then a fixed rate."""
     load = bench.for_case(case)
     size = probe(case, entry, server)
-    posts = case.post if not entry.path else None
-    result.closed(load.wrk(server, entry.path or case.path, case.connections, wrk_time(bench, case),
-                           size, posts, case.depth), case.length if not entry.path else 0)
+    question = entry.asks(case)
+    result.closed(load.wrk(server, question.path, case.connections, wrk_time(bench, case), size,
+                           question.post, case.depth), question.length)
     if case.fixed and rate:
         result.fixed(load.own("rate", server, *at_rate(bench, case, rate, case.connections),
                               *asked(case, entry)))

@@ -62,3 +62,29 @@ def memory(pid):
         pss += _field(f"/proc/{p}/smaps_rollup", "Pss:")
         tables += _field(f"/proc/{p}/status", "VmPTE:")
     return {"pss": pss, "tables": tables}
+
+
+class Quiet:
+    """How much CPU others use from here on, in CPUs: all that is not idle, and not ours."""
+
+    def __init__(self):
+        self.begin = time.monotonic()
+        self.busy, self.own = busy_seconds(), own_seconds()
+
+    def others(self):
+        took = time.monotonic() - self.begin
+        used = busy_seconds() - self.busy - (own_seconds() - self.own)
+        return max(0.0, used / took) if took > 0 else 0.0
+
+
+def busy_seconds():
+    """What all CPUs have worked since the machine started, other machines on them included."""
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _idle, _wait, irq, softirq, steal = map(int, f.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds():
+    """What this process and its children that have ended have used."""
+    t = os.times()
+    return t.user + t.system + t.children_user + t.children_system

@@ -7,6 +7,8 @@ from bench.cases import by_name
 SATURATED = (("rps", "requests/s", 1, True), ("cpu", "CPU ns per request", 1, True))
 FIXED = (("fixed_cpu", "CPU ns at the fixed rate", 1, True), ("p50", "p50 us", 1, False),
          ("p99", "p99 us", 1, True))
+# CPUs that others may use without a word.
+DISTURBED = 0.1
 COLUMNS = {
     "http": SATURATED + FIXED, "curve": SATURATED + FIXED, "churn": SATURATED + FIXED,
     "handshakes": SATURATED + FIXED, "echo": SATURATED + FIXED,
@@ -98,6 +100,16 @@ def _columns(case):
     return columns
 
 
+def disturbed(others):
+    """A warning where other programs worked while a run measured: which cases, how much."""
+    cases = {name: cpus for name, cpus in others.items() if cpus > DISTURBED}
+    if not cases:
+        return ""
+    return ("**The machine was not quiet**: other processes used, in CPUs, "
+            + ", ".join(f"{cpus:.1f} during {name}" for name, cpus in cases.items())
+            + ". Latencies and requests/s of these cases mean little, ratios of CPU something.\n")
+
+
 def case_section(case, records, rates):
     lines = [f"### {case.name}\n", f"{case.title}."]
     if rates.get(case.name):
@@ -116,6 +128,8 @@ def render(run, verdicts, plots=()):
     """The whole report of a run: a dict as it stands in the JSON file."""
     records, cases = run["records"], by_name()
     parts = ["# treadle and its peers\n", head_lines(run["head"], run["options"]), HOW]
+    if disturbed(run["others"]):
+        parts.append(disturbed(run["others"]))
     if run["problems"]:
         parts.append("## Not measured\n\n" + "\n".join(f"- {p}" for p in run["problems"]) + "\n")
     if verdicts:

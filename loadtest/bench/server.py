@@ -35,19 +35,20 @@ def kill_tree(process, gentle):
     if process.poll() is not None:
         return
     pids = proc.tree(process.pid)
-    if gentle:
-        process.send_signal(signal.SIGTERM)
-        try:
+    try:
+        if gentle:
+            process.send_signal(signal.SIGTERM)
             process.wait(STOP_LIMIT)
-            return
-        except subprocess.TimeoutExpired:
-            pass
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    process.wait(STOP_LIMIT)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:  # also when a signal to us ends the wait
+        if process.poll() is None:
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            process.wait(STOP_LIMIT)
 
 
 class Server:
@@ -60,10 +61,10 @@ class Server:
         self.log = None
 
     def __enter__(self):
-        self.scratch = tempfile.mkdtemp(prefix="treadle-bench-")
-        os.chmod(self.scratch, 0o755)  # workers of nginx and h2o may be another user
-        self.log = open(os.path.join(self.scratch, "log"), "w+b")
         try:
+            self.scratch = tempfile.mkdtemp(prefix="treadle-bench-")
+            os.chmod(self.scratch, 0o755)  # workers of nginx and h2o may be another user
+            self.log = open(os.path.join(self.scratch, "log"), "w+b")
             command = [word.replace("@DIR@", self.scratch) for word in self.command]
             try:
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
@@ -77,11 +78,13 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        if self.process:
-            kill_tree(self.process, gentle=True)
-        if self.log:
-            self.log.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        try:
+            if self.process:
+                kill_tree(self.process, gentle=True)
+        finally:
+            if self.log:
+                self.log.close()
+            shutil.rmtree(self.scratch or "", ignore_errors=True)
 
     def said(self):
         self.log.flush()

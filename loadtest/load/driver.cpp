@@ -81,12 +81,14 @@ void Driver::measure() {
   if (plan_.warmup > 0) {
     window(plan_.warmup);
     if (errors_ > 0) die("warming up: " + first_error_);
+    due_.clear();  // a server that is slow by now is so when it is measured, too
   }
   latency_.clear();
   late_.clear();
   done_ = 0;
   gate("ready");
   window(plan_.seconds);
+  give_up(now_ns());
   std::printf("%s\n", json().c_str());
   std::fflush(stdout);
   // Connections stay open until whoever started us has looked.
@@ -115,7 +117,7 @@ void Driver::window(double seconds) {
     if (told_to_end) return;
     const bool over = now >= end_ && due_.empty() && busy_ == 0;
     const bool nobody_left = busy_ == 0 && free_.empty();
-    if (over || nobody_left || now > end_ + kGrace || errors_ > kManyErrors) return give_up(now);
+    if (over || nobody_left || now > end_ + kGrace || errors_ > kManyErrors) return;
     std::int64_t until = now < end_ ? end_ : end_ + kGrace;
     if (plan_.rate > 0 && now < end_)
       until = std::min(until, begin_ + static_cast<std::int64_t>(next_due_));
@@ -170,10 +172,11 @@ void Driver::step(Client& client, Step result) {
     if (was_busy && !client.lost_) free_.push_back(&client);
     return;
   }
+  free_.push_back(&client);
+  if (client.due_ < begin_) return;  // a straggler of the warm-up
   last_done_ = now_ns();
   latency_.add(last_done_ - client.due_);
   ++done_;
-  free_.push_back(&client);
 }
 
 void Driver::wait(std::int64_t until) {
@@ -196,14 +199,15 @@ void Driver::wait(std::int64_t until) {
   }
 }
 
-// What is still open when a window is over has waited this long at least, and is an error each.
+// What is still open when the window is over has waited this long at least, and is an error each.
 void Driver::give_up(std::int64_t now) {
+  if (told_to_end) return;
   unsent_ = static_cast<std::int64_t>(due_.size());
   for (const std::int64_t due : due_) latency_.add(now - due);
   due_.clear();
   unanswered_ = 0;
   for (auto& client : clients_) {
-    if (!client->busy_) continue;
+    if (!client->busy_ || client->due_ < begin_) continue;
     ++unanswered_;
     latency_.add(now - client->due_);
   }
