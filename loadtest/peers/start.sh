@@ -39,6 +39,8 @@ trap '[ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true' TERM INT
 other='# tls'
 [ -z "$cert" ] || other='# plain'
 mkdir "$dir/empty"
+printf 'Hello, World!' >"$dir/plaintext"
+printf '{"message":"Hello, World!"}' >"$dir/json"
 sed -e "/$other\$/d" -e "s|@PORT@|$port|g" -e "s|@WORKERS@|$workers|g" -e "s|@DIR@|$dir|g" \
   -e "s|@ROOT@|${root:-$dir/empty}|g" -e "s|@CERT@|$cert|g" -e "s|@KEY@|$key|g" \
   -e "s|@FILES@|$(ulimit -Hn)|g" -e "s|@USER@|$(id -un)|g" -e "s|@GROUP@|$(id -gn)|g" \

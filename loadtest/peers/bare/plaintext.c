@@ -8,63 +8,19 @@
 #define _GNU_SOURCE
 #include <string.h>
 
+#include "answers.h"
 #include "post_echo.h"
 #include "serve.h"
-
-static const char kHead[] =
-    "HTTP/1.1 200 OK\r\n"
-    "Content-Type: text/plain\r\n"
-    "Content-Length: 13\r\n";
-static const char kClose[] = "Connection: close\r\n";
-static const char kDate[] = "Date: ";
-static const char kBody[] = "\r\n\r\nHello, World!";
-
-enum { kCopies = 256, kMostSize = 256 };
-
-// The same response many times over: however many requests a read brings, one send answers them
-// from memory that is ready, without a copy.
-struct answers {
-  size_t size;     // of one
-  size_t date_at;  // in each
-  char bytes[kCopies * kMostSize];
-};
-
-static void start(struct worker* w) {
-  struct answers* a = need_memory(NULL, sizeof *a);
-  char* end = stpcpy(a->bytes, kHead);
-  if (w->flags->close) end = stpcpy(end, kClose);
-  end = stpcpy(end, kDate);
-  a->date_at = (size_t)(end - a->bytes);
-  memset(end, ' ', kDateSize);
-  end = stpcpy(end + kDateSize, kBody);
-  a->size = (size_t)(end - a->bytes);
-  for (size_t i = 1; i < kCopies; ++i) memcpy(a->bytes + i * a->size, a->bytes, a->size);
-  w->own = a;
-}
-
-static void date_changed(struct worker* w) {
-  struct answers* a = w->own;
-  for (size_t i = 0; i < kCopies; ++i)
-    memcpy(a->bytes + i * a->size + a->date_at, w->date, kDateSize);
-}
 
 // Answers as many requests as `bytes` hold ends of, and keeps the beginning of the next one.
 static bool answer(struct worker* w, struct conn* c, const char* bytes, size_t size) {
   const struct answers* a = w->own;
   const char *from = bytes, *end = bytes + size;
-  for (bool last = false; !last;) {
-    size_t requests = 0;
-    while (requests < kCopies) {
-      const char* next = head_end(from, end);
-      if (next == NULL) break;
-      from = next;
-      ++requests;
-    }
-    last = requests < kCopies;
-    if (requests == 0) break;
-    if (!conn_send(w, c, a->bytes, requests * a->size, 0)) return false;
-    if (c->rest != NULL) break;  // the heads behind these wait with the tail
-  }
+  size_t due;
+  do {
+    due = answers_due(&from, end);
+    if (due > 0 && !conn_send(w, c, a->bytes, due * a->size, 0)) return false;
+  } while (due == kAnswers && c->rest == NULL);  // behind a slow peer further heads wait as tail
   conn_keep(c, from, (size_t)(end - from));
   return true;
 }
@@ -94,8 +50,8 @@ static const struct program kPlaintext = {
     .name = "bare-plaintext",
     .takes = kTakesEcho | kTakesClose,
     .conn_size = sizeof(struct conn),
-    .start = start,
-    .date_changed = date_changed,
+    .start = answers_start,
+    .date_changed = answers_date_changed,
     .readable = readable,
     .resumed = resumed,
 };

@@ -8,12 +8,6 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-static const char kHead[] =
-    "HTTP/1.1 200 OK\r\n"
-    "Content-Type: application/octet-stream\r\n"
-    "Date: ";
-static const char kLength[] = "\r\nContent-Length: ";
-
 // Bodies up to kCopied go into the answer by a copy: cheaper than a send of several pieces.
 enum { kCopied = 8 * 1024, kAnswerSize = kReadSize };
 
@@ -45,19 +39,6 @@ static int64_t content_length(const char* head, const char* end) {
   return 0;
 }
 
-static char* put_head(char* to, const char* date, uint64_t length) {
-  to = mempcpy(to, kHead, sizeof kHead - 1);
-  to = mempcpy(to, date, kDateSize);
-  to = mempcpy(to, kLength, sizeof kLength - 1);
-  char digits[20], *first = digits + sizeof digits;
-  do {
-    *--first = (char)('0' + length % 10);
-    length /= 10;
-  } while (length > 0);
-  to = mempcpy(to, first, (size_t)(digits + sizeof digits - first));
-  return mempcpy(to, "\r\n\r\n", 4);
-}
-
 // Answers what stands in [from, end). Small pieces gather in the worker's answer; a large piece of
 // a body goes from where it was read. Stops early when the peer takes no more.
 static bool answer(struct worker* w, struct conn* c, const char* from, const char* end) {
@@ -71,7 +52,7 @@ static bool answer(struct worker* w, struct conn* c, const char* from, const cha
       const int64_t length = content_length(from, next);
       if (length < 0) return false;
       p->body_left = (uint64_t)length;
-      to = put_head(to, w->date, p->body_left);
+      to = put_octets_head(to, w->date, p->body_left);
       from = next;
     }
     size_t piece = (size_t)(end - from);
@@ -79,7 +60,7 @@ static bool answer(struct worker* w, struct conn* c, const char* from, const cha
     const bool copied = piece <= kCopied;
     if (copied) to = mempcpy(to, from, piece);
     const size_t ready = (size_t)(to - answer_at);
-    if (!copied || ready > kAnswerSize - kCopied - 512) {
+    if (!copied || ready > kAnswerSize - kCopied - kOctetsHeadSize) {
       if (ready > 0 && !conn_send(w, c, answer_at, ready, copied ? 0 : MSG_MORE)) return false;
       to = answer_at;
     }

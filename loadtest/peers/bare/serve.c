@@ -140,9 +140,10 @@ void conn_keep(struct conn* c, const char* bytes, size_t size) {
   c->tail_size = (uint32_t)size;
 }
 
-void conn_watch_writes(struct worker* w, struct conn* c, bool on) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (on ? EPOLLOUT : 0),
-                              .data.ptr = c};
+void conn_watch_writes(struct worker* w, struct conn* c) {
+  if (c->watches_writes) return;
+  c->watches_writes = true;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
   if (epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &event) != 0) die("epoll_ctl: %s", strerror(errno));
 }
 
@@ -157,20 +158,37 @@ bool conn_send(struct worker* w, struct conn* c, const char* bytes, size_t size,
   c->rest_sent = 0;
   c->rest = need_memory(NULL, c->rest_size);
   memcpy(c->rest, bytes + n, c->rest_size);
-  conn_watch_writes(w, c, true);
+  conn_watch_writes(w, c);
   return true;
 }
 
 // False: the connection is dead.
-static bool send_rest(struct worker* w, struct conn* c) {
+static bool send_rest(struct conn* c) {
   ssize_t n = send(c->fd, c->rest + c->rest_sent, c->rest_size - c->rest_sent, MSG_NOSIGNAL);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   c->rest_sent += (size_t)n;
   if (c->rest_sent < c->rest_size) return true;
   free(c->rest);
   c->rest = NULL;
-  conn_watch_writes(w, c, false);
   return true;
+}
+
+char* put_octets_head(char* to, const char* date, uint64_t length) {
+  static const char head[] =
+      "HTTP/1.1 200 OK\r\n"
+      "Content-Type: application/octet-stream\r\n"
+      "Date: ";
+  static const char length_name[] = "\r\nContent-Length: ";
+  to = mempcpy(to, head, sizeof head - 1);
+  to = mempcpy(to, date, kDateSize);
+  to = mempcpy(to, length_name, sizeof length_name - 1);
+  char digits[20], *first = digits + sizeof digits;
+  do {
+    *--first = (char)('0' + length % 10);
+    length /= 10;
+  } while (length > 0);
+  to = mempcpy(to, first, (size_t)(digits + sizeof digits - first));
+  return mempcpy(to, "\r\n\r\n", 4);
 }
 
 const char* head_end(const char* p, const char* end) {
@@ -216,7 +234,7 @@ static void serve_event(struct worker* w, struct conn* c, uint32_t events) {
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) c->ended = true;
   bool alive = true;
   if (c->rest != NULL) {
-    alive = send_rest(w, c);
+    alive = send_rest(c);
     if (alive && c->rest != NULL) return;
     if (alive && g_program->resumed != NULL) alive = g_program->resumed(w, c);
   }

@@ -35,8 +35,9 @@ enum { kTakesRoot = 1, kTakesTls = 2, kTakesEcho = 4, kTakesClose = 8 };
 // A connection as far as the loop knows it; each program's own begins with one.
 struct conn {
   int fd;
-  bool ended;          // the peer has sent its last byte: read on until 0 comes
-  uint32_t tail_size;  // what was read and is no whole request yet
+  bool ended;           // the peer has sent its last byte: read on until 0 comes
+  bool watches_writes;  // the loop also hears that the peer takes bytes again
+  uint32_t tail_size;   // what was read and is no whole request yet
   char* tail;
   char* rest;  // what the peer has not taken yet; nothing is read meanwhile
   size_t rest_size;
@@ -84,9 +85,14 @@ void conn_keep(struct conn*, const char* bytes, size_t size);
 // Sends, and keeps what the peer does not take, to go once it does. False: the connection is dead.
 bool conn_send(struct worker*, struct conn*, const char* bytes, size_t size, int flags);
 
-// Asks to be told when the peer takes bytes again, or no more. Not on the way of any request that
-// the peer reads the answer of.
-void conn_watch_writes(struct worker*, struct conn*, bool on);
+// From now on the loop calls readable() also when the peer takes bytes again after a send that
+// found no room. It stays so: it costs nothing while there is room.
+void conn_watch_writes(struct worker*, struct conn*);
+
+// Appends the head of a 200 with application/octet-stream, kOctetsHeadSize bytes at most; returns
+// where it ends.
+enum { kOctetsHeadSize = 160 };
+char* put_octets_head(char* to, const char* date, uint64_t length);
 
 // The byte behind the first CRLFCRLF in [from, end), or NULL.
 const char* head_end(const char* from, const char* end);

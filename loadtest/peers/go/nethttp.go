@@ -179,9 +179,7 @@ func main() {
 		mux.Handle("/", files(*root))
 	}
 	server := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       75 * time.Second,
+		Handler: mux,
 		// HTTP/1.1 is what is compared.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
