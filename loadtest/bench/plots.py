@@ -87,7 +87,7 @@ def _curve(out, title, file, lines, scale, unit, logarithmic):
     else:
         axes.set_ylim(bottom=0)
     axes.set(title=title, xlabel="connections", ylabel=unit)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return _save(figure, out, file)
 
 
@@ -101,11 +101,11 @@ def _isolation(out, bars):
         axes.bar(at, [v.median / 1e3 for v in values], width, label=peer, color=COLOURS.get(peer),
                  yerr=[[(v.median - v.low) / 1e3 for v in values],
                        [(v.high - v.median) / 1e3 for v in values]], capsize=3)
-    axes.set_xticks(range(len(situations)), situations)
+    axes.set_xticks(range(len(situations)), [s.replace("beside ", "beside\n") for s in situations])
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.set(title="p99 of plaintext at a fixed rate, one worker", ylabel="ms")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return _save(figure, out, "isolation")
 
 
