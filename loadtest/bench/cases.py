@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from bench.peers import ECHO, FILES, JSON, PLAINTEXT, POST, SLOW, TLS
+from bench.peers import CHURN, ECHO, FILES, JSON, PLAINTEXT, POST, SLOW, TLS
 
 HELLO = b"Hello, World!"
 JSON_BODY = b'{"message":"Hello, World!"}'
@@ -72,17 +72,16 @@ _TREADLE_PLAINTEXT = Entry("treadle", label="treadle /plaintext", role=PLAINTEXT
 
 _ISOLATION = tuple(
     Entry(peer, label=f"{peer} {what}", beside=what)
-    for peer in ("treadle", "go", "fasthttp")
+    for peer in ("treadle", "go")
     for what in ("alone", "beside wrapped calls", "beside unwrapped calls", "beside hogs"))
 
 CASES = (
     Case("plaintext-64", "Plaintext, keep-alive, 64 connections", "http", PLAINTEXT, EVERYBODY,
          body=HELLO, length=len(HELLO), quick=True),
     Case("plaintext-512", "Plaintext, keep-alive, 512 connections", "http", PLAINTEXT,
-         entries("bare treadle go fasthttp nginx h2o beast"), body=HELLO, length=len(HELLO),
-         connections=512),
+         entries("bare treadle go nginx h2o"), body=HELLO, length=len(HELLO), connections=512),
     Case("pipelined-16", "Plaintext, 16 requests at a time on each of 64 connections", "http",
-         PLAINTEXT, entries("bare treadle go fasthttp nginx h2o beast"), body=HELLO,
+         PLAINTEXT, entries("bare treadle go fasthttp nginx h2o"), body=HELLO,
          length=len(HELLO), depth=16, fixed=False, quick=True),
     Case("json", "JSON, serialised for each request", "http", JSON,
          (*entries("treadle"), _TREADLE_PLAINTEXT, *entries("go fasthttp beast")), path="/json",
@@ -102,7 +101,7 @@ CASES = (
             quick=True),
     replace(_TLS, name="tls-full", title="TLS handshakes, full", connections=32),
     replace(_TLS, name="tls-resumed", title="TLS handshakes, resumed", connections=32),
-    Case("churn", "A connection for each request", "churn", PLAINTEXT,
+    Case("churn", "A connection for each request", "churn", CHURN,
          entries("bare treadle go nginx h2o beast"), body=HELLO, length=len(HELLO), quick=True),
     Case("tcp-echo", "TCP echo of 64 bytes, 64 connections", "echo", ECHO,
          entries("bare treadle go"), length=64),
@@ -113,7 +112,8 @@ CASES = (
          entries("treadle go nginx h2o"), body=HELLO, length=len(HELLO), connections=10000,
          tls=True, reference="nginx", rounds=1),
     Case("active-10000", "10,000 connections that all ask, beside 64", "active", PLAINTEXT,
-         entries("bare treadle go nginx h2o"), body=HELLO, length=len(HELLO), connections=10000),
+         entries("bare treadle go nginx h2o"), body=HELLO, length=len(HELLO), connections=10000,
+         rounds=2),
     Case("isolation", "Plaintext at a quarter of saturation, alone and beside other handlers",
          "isolation", SLOW, _ISOLATION, body=HELLO, length=len(HELLO), reference="treadle alone",
          quick=True),

@@ -32,11 +32,13 @@ def parse(arguments):
     p.add_argument("--case", action="append", metavar="NAME", help="only this one (again: these)")
     p.add_argument("--peer", action="append", metavar="NAME", help="only this one (again: these)")
     p.add_argument("--rounds", type=positive, metavar="N", help="of each case (3)")
-    p.add_argument("--seconds", type=seconds, metavar="S", help="of each figure (1.2; wrk's are whole)")
+    p.add_argument("--seconds", type=seconds, metavar="S", help="of each figure (1; wrk takes whole ones)")
     p.add_argument("--rate", type=positive, metavar="N",
                    help="the fixed rate, instead of a quarter of treadle's saturation")
     p.add_argument("--no-pin", action="store_true", help="two workers, the kernel places everybody")
     p.add_argument("--out", metavar="DIR", help="for REPORT.md and report.json (loadtest/reports)")
+    p.add_argument("--add", action="store_true",
+                   help="keep the cases that stand in DIR's report and are not measured now")
     p.add_argument("--programs", metavar="DIR", help=argparse.SUPPRESS)
     p.add_argument("--generators", metavar="DIR", help=argparse.SUPPRESS)
     options = p.parse_args(arguments)
@@ -186,6 +188,22 @@ def write(run, out):
     return text
 
 
+def add_to(old, run):
+    """The run, with the cases of an older one that it has not measured."""
+    kept = [name for name in old["cases"] if name not in run["cases"]]
+    order = [c.name for c in all_cases(True)]
+    run["cases"] = sorted(kept + run["cases"], key=order.index)
+    run["records"] = [r for r in old["records"] if r["case"] in kept] + run["records"]
+    run["problems"] = [p for p in old["problems"] if p.split(",")[0] in kept] + run["problems"]
+    for name in kept:
+        for table in ("rates", "others"):
+            if name in old[table]:
+                run[table][name] = old[table][name]
+    run["parts"] = [p for p in old["parts"] if set(p["cases"]) & set(kept)] + run["parts"]
+    run["options"]["full"] |= old["options"]["full"]
+    return run
+
+
 def main(arguments):
     options = parse(arguments)
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -205,22 +223,27 @@ def main(arguments):
     # A server or generator is stopped on the way out of its block: let signals take that way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rounds = options.rounds or (1 if options.quick else 3)
-    length = options.seconds or (1.0 if options.quick else 1.2)
+    length = options.seconds or 1.0
     with tempfile.TemporaryDirectory(prefix="treadle-compare-") as folder:
         site = make_site(folder, options.programs or os.path.join(top, "build", "peers"))
         generators = Generators(options.generators or os.path.join(top, "build", "load"))
         run = Run(Bench(site, generators, length), cases, rounds, options.rate)
         begin = time.monotonic()
         run.all()
+    head = machine.head(top, " ".join(["loadtest/compare", *arguments]))
+    names = [c.name for c in cases]
     result = {
-        "head": machine.head(top, " ".join(["loadtest/compare", *arguments])),
+        "head": head,
+        "parts": [{**{k: head[k] for k in ("command", "date", "commit")}, "cases": names}],
         "options": {"rounds": rounds, "seconds": length, "pinned": not options.no_pin,
                     "full": options.full, "took_s": round(time.monotonic() - begin)},
-        "cases": [c.name for c in cases], "rates": run.rates, "others": run.others,
-        "problems": run.problems,
+        "cases": names, "rates": run.rates, "others": run.others, "problems": run.problems,
         "records": run.records,
     }
     out = options.out or os.path.join(here, "reports")
+    if options.add and os.path.exists(os.path.join(out, "report.json")):
+        with open(os.path.join(out, "report.json"), encoding="utf-8") as f:
+            result = add_to(json.load(f), result)
     print(write(result, out))
     say(f"loadtest/compare: {out}/REPORT.md, after {result['options']['took_s']} s")
     for problem in run.problems:

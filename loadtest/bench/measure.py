@@ -145,7 +145,7 @@ def http(bench, case, entry, server, rate, result):
     question = entry.asks(case)
     result.closed(load.wrk(server, question.path, case.connections, wrk_time(bench, case), size,
                            question.post, case.depth), question.length)
-    if case.fixed and rate:
+    if case.fixed and rate and not result.errors:
         result.fixed(load.own("rate", server, *at_rate(bench, case, rate, case.connections),
                               *asked(case, entry)))
 
@@ -161,7 +161,7 @@ def curve(bench, case, entry, server, rate, result):
     probe(case, entry, server)
     result.closed(load.own("rate", server, "--seconds", bench.seconds, "--connections",
                            case.connections, *asked(case, entry)))
-    if rate:
+    if rate and not result.errors:
         result.fixed(load.own("rate", server, *at_rate(bench, case, rate, case.connections),
                               *asked(case, entry)))
 
@@ -172,7 +172,7 @@ def connections(bench, case, entry, server, rate, result):
     if case.kind == "churn":
         probe(case, entry, server)
     result.closed(load.own(case.kind, server, "--seconds", bench.seconds, *kind_flags(case)))
-    if rate:
+    if rate and not result.errors:
         flags = at_rate(bench, case, rate, case.connections)
         at = flags.index("--connections")
         del flags[at:at + 2]  # kind_flags has it
@@ -184,7 +184,7 @@ def echo(bench, case, entry, server, rate, result):
     load = bench.for_case(case)
     result.closed(load.own("rate", server, "--raw", case.length, "--seconds", bench.seconds,
                            "--connections", case.connections))
-    if rate:
+    if rate and not result.errors:
         result.fixed(load.own("rate", server, "--raw", case.length,
                               *at_rate(bench, case, rate, case.connections)))
 

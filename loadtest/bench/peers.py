@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 
 # What a case asks of a server.
-PLAINTEXT, JSON, POST, FILES, TLS, ECHO, SLOW = (
-    "plaintext", "json", "post", "files", "tls", "echo", "slow")
+PLAINTEXT, JSON, POST, FILES, TLS, ECHO, SLOW, CHURN = (
+    "plaintext", "json", "post", "files", "tls", "echo", "slow", "churn")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ def _whole(program, *roles, **others):
 PEERS = {p.name: p for p in (
     Peer("bare", "bare C over epoll", {
         PLAINTEXT: ("bare-plaintext",), POST: ("bare-plaintext", "--echo"),
-        FILES: ("bare-files",), TLS: ("bare-tls",), ECHO: ("bare-echo",)}),
+        FILES: ("bare-files",), TLS: ("bare-tls",), ECHO: ("bare-echo",),
+        CHURN: ("bare-plaintext", "--close")}),
     Peer("treadle", "treadle",
          _whole("treadle-bench", PLAINTEXT, JSON, POST, FILES, TLS, SLOW,
                 **{ECHO: ("treadle-bench", "--tcp-echo")})),
@@ -48,11 +49,15 @@ class Site:
     key: str
 
 
+def _words(peer, role):
+    programs = PEERS[peer].programs
+    # All but the bare program look at "Connection: close".
+    return programs.get(role) or programs[{CHURN: PLAINTEXT}.get(role, role)]
+
+
 def command(peer, role, site, port, workers, tls):
-    """The words that start a peer in a role; None where it has no such role."""
-    words = PEERS[peer].programs.get(role)
-    if words is None:
-        return None
+    """The words that start a peer in a role."""
+    words = _words(peer, role)
     line = [os.path.join(site.programs, words[0]), *words[1:], "--port", str(port),
             "--workers", str(workers)]
     if role == FILES:
@@ -64,5 +69,5 @@ def command(peer, role, site, port, workers, tls):
 
 def missing(peer, role, site):
     """The program that a peer needs in a role and that is not there, or None."""
-    program = os.path.join(site.programs, PEERS[peer].programs[role][0])
+    program = os.path.join(site.programs, _words(peer, role)[0])
     return None if os.access(program, os.X_OK) else os.path.basename(program)

@@ -4,7 +4,8 @@ from bench import stats, targets
 from bench.cases import by_name
 
 # figure, heading, scale, whether a ratio to the case's reference follows
-SATURATED = (("rps", "requests/s", 1, True), ("cpu", "CPU ns per request", 1, True))
+SATURATED = (("rps", "requests/s", 1, True), ("busy", "CPUs", 1, False),
+             ("cpu", "CPU ns per request", 1, True))
 FIXED = (("fixed_cpu", "CPU ns at the fixed rate", 1, True), ("p50", "p50 us", 1, False),
          ("p99", "p99 us", 1, True))
 # CPUs that others may use without a word.
@@ -29,20 +30,23 @@ def table(headings, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
-def head_lines(head, options):
+def head_lines(run):
+    head, options = run["head"], run["options"]
     versions = ", ".join(f"{n} {v}" for n, v in head["versions"].items())
     where = ("server on CPU 0 with one worker, load on CPU 1, unless a case says otherwise"
              if options["pinned"] else "two workers, nothing pinned")
-    return (f"`{head['command']}`, {head['date']}, commit {head['commit']}.\n\n"
-            f"Kernel {head['kernel']}, {head['cpu']}, {head['cores']} cores. {versions}.\n\n"
+    runs = "\n".join(f"- `{part['command']}`, {part['date']}, commit {part['commit']}"
+                     for part in run["parts"])
+    return (f"{runs}\n\nKernel {head['kernel']}, {head['cpu']}, {head['cores']} cores. {versions}.\n\n"
             f"{options['rounds']} rounds of {options['seconds']:g} s for each figure; {where}.\n")
 
 
 HOW = """A figure is the median of its rounds, with the lowest and the highest in brackets. In a round all servers of
 a case are measured in turn, in an order that rotates; a ratio is the median of the rounds' ratios. CPU is that of all
-threads and processes of the server, by the kernel's clock, divided by the requests answered. At saturation wrk asks as
-fast as it is answered; latencies are taken at one fixed rate for all, a quarter of what treadle reaches, from when a
-request was due. All time-outs and limits of treadle are on.
+threads and processes of the server, by the kernel's clock, divided by the requests answered; "CPUs" is how much of one
+the server used at saturation, where a load asks as fast as it is answered: below 1 the load was the limit. Latencies are
+taken at one fixed rate for all, a quarter of what treadle reaches, from when a request was due. All time-outs and limits
+of treadle are on.
 """
 
 
@@ -114,6 +118,10 @@ def case_section(case, records, rates):
     lines = [f"### {case.name}\n", f"{case.title}."]
     if rates.get(case.name):
         lines.append(f"Fixed rate: {rates[case.name]:,}/s.")
+    late = stats.spread(r["figures"].get("late_p99") for r in records
+                        if r["case"] == case.name and not r["notes"])
+    if late:
+        lines.append(f"The load itself was late by {stats.number(late.median)} us at p99.")
     notes = []
     for r in records:
         if r["case"] == case.name:
@@ -127,7 +135,7 @@ def case_section(case, records, rates):
 def render(run, verdicts, plots=()):
     """The whole report of a run: a dict as it stands in the JSON file."""
     records, cases = run["records"], by_name()
-    parts = ["# treadle and its peers\n", head_lines(run["head"], run["options"]), HOW]
+    parts = ["# treadle and its peers\n", head_lines(run), HOW]
     if disturbed(run["others"]):
         parts.append(disturbed(run["others"]))
     if run["problems"]:

@@ -2,6 +2,7 @@ import unittest
 
 from bench import targets
 from bench.cases import by_name
+from bench.main import add_to
 from bench.report import COLUMNS, case_table, goal
 from bench.targets import MET, MISSED, UNKNOWN, Target, evaluate
 
@@ -53,6 +54,21 @@ class Evaluate(unittest.TestCase):
         records += [record("h2o", n, rps=v) for n, v in ((1, 120), (2, 125), (3, 130))]
         target = Target("", "c", "rps", 1, ("go", "h2o"), least=True, within_spread=True)
         self.assertEqual(evaluate(target, records).state, MISSED)
+
+
+class Add(unittest.TestCase):
+    def test_new_cases_replace_old_ones(self):
+        def run(cases, rate):
+            return {"cases": cases, "records": [record("treadle", 1, c, cpu=rate) for c in cases],
+                    "rates": {c: rate for c in cases}, "others": {}, "options": {"full": False},
+                    "problems": [f"{c}, go: failed" for c in cases],
+                    "parts": [{"command": "x", "cases": cases}]}
+        got = add_to(run(["churn", "json"], 1), run(["plaintext-64", "json"], 2))
+        self.assertEqual(got["cases"], ["plaintext-64", "json", "churn"])
+        self.assertEqual(got["rates"], {"plaintext-64": 2, "json": 2, "churn": 1})
+        self.assertEqual(sorted(r["case"] for r in got["records"]), ["churn", "json", "plaintext-64"])
+        self.assertEqual(len(got["problems"]), 3)
+        self.assertEqual(len(got["parts"]), 2)
 
 
 class Tables(unittest.TestCase):

@@ -16,6 +16,7 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 // How long after the window answers are still waited for.
 constexpr std::int64_t kGrace = 3 * kSecond;
+constexpr std::int64_t kWarmUpGrace = kSecond / 4;
 constexpr int kManyErrors = 100;
 
 // Set by SIGTERM: the window is over now, and what is under way is no error.
@@ -79,7 +80,7 @@ void Driver::once(std::size_t window) {
 
 void Driver::measure() {
   if (plan_.warmup > 0) {
-    window(plan_.warmup);
+    window(plan_.warmup, kWarmUpGrace);
     if (errors_ > 0) die("warming up: " + first_error_);
     due_.clear();  // a server that is slow by now is so when it is measured, too
   }
@@ -87,7 +88,7 @@ void Driver::measure() {
   late_.clear();
   done_ = 0;
   gate("ready");
-  window(plan_.seconds);
+  window(plan_.seconds, kGrace);
   give_up(now_ns());
   std::printf("%s\n", json().c_str());
   std::fflush(stdout);
@@ -103,7 +104,7 @@ void Driver::gate(const char* word) {
     if ((c = std::getchar()) == EOF) die("nobody answers at the gate");
 }
 
-void Driver::window(double seconds) {
+void Driver::window(double seconds, std::int64_t grace) {
   free_.clear();
   for (auto& client : clients_)
     if (!client->busy_ && !client->lost_) free_.push_back(client.get());
@@ -117,8 +118,8 @@ void Driver::window(double seconds) {
     if (told_to_end) return;
     const bool over = now >= end_ && due_.empty() && busy_ == 0;
     const bool nobody_left = busy_ == 0 && free_.empty();
-    if (over || nobody_left || now > end_ + kGrace || errors_ > kManyErrors) return;
-    std::int64_t until = now < end_ ? end_ : end_ + kGrace;
+    if (over || nobody_left || now > end_ + grace || errors_ > kManyErrors) return;
+    std::int64_t until = now < end_ ? end_ : end_ + grace;
     if (plan_.rate > 0 && now < end_)
       until = std::min(until, begin_ + static_cast<std::int64_t>(next_due_));
     wait(until);

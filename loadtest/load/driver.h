@@ -84,7 +84,7 @@ class Driver {
   const std::string& first_error() const { return first_error_; }
 
  private:
-  void window(double seconds);
+  void window(double seconds, std::int64_t grace);
   void fall_due(std::int64_t now);
   void start_free(std::int64_t now);
   void start(Client& client, std::int64_t due);
