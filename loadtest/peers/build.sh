@@ -31,7 +31,7 @@
 # text from its configuration, h2o /plaintext and /json from files, which costs it half of what a
 # handler in mruby does. Time-outs are each one's defaults (net/http and fasthttp have none), in
 # Beast those of its documentation's servers, and the bare programs have none.
-# With TLS 1.3 all but Go take the client's first cipher; Go takes AES-128-GCM.
+# Over TLS all choose AES-128-GCM, as Go does and cannot be told otherwise.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -150,6 +150,8 @@ def check_tls(port, context):
             raise Failed(f"{version.name}: {resumed} of 4 sessions were resumed")
         if alpn not in ("http/1.1", None):  # some know nothing of ALPN
             raise Failed(f"ALPN chose {alpn}")
+        if cipher not in ("TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"):
+            raise Failed(f"{version.name}: {cipher} was chosen, and not AES-128-GCM")
         said.append(cipher)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return "resumes; " + ", ".join(said)

@@ -32,9 +32,9 @@ done
 program=$(PATH=$PATH:/usr/sbin command -v "$name") || die "$name is not installed"
 
 dir=$(mktemp -d)
-server=''
+server='' asked_to_stop=''
 trap 'rm -rf "$dir"' EXIT
-trap '[ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true' TERM INT
+trap 'asked_to_stop=1; [ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true' TERM INT
 
 other='# tls'
 [ -z "$cert" ] || other='# plain'
@@ -46,10 +46,21 @@ sed -e "/$other\$/d" -e "s|@PORT@|$port|g" -e "s|@WORKERS@|$workers|g" -e "s|@DI
   -e "s|@FILES@|$(ulimit -Hn)|g" -e "s|@USER@|$(id -un)|g" -e "s|@GROUP@|$(id -gn)|g" \
   "$here/$name.conf.in" >"$dir/$name.conf"
 
-"$program" -c "$dir/$name.conf" &
+# h2o leaves the ciphers of TLS 1.3 to OpenSSL's own configuration.
+cat >"$dir/openssl.cnf" <<'END'
+openssl_conf = all
+[all]
+ssl_conf = programs
+[programs]
+system_default = tls13
+[tls13]
+Ciphersuites = TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384
+END
+OPENSSL_CONF=$dir/openssl.cnf "$program" -c "$dir/$name.conf" &
 server=$!
-# A signal ends the first wait early; the second one gets the server's own code.
+[ -z "$asked_to_stop" ] || kill -TERM "$server"  # the signal came before there was whom to tell
 code=0
 wait "$server" || code=$?
-if kill -0 "$server" 2>/dev/null; then code=0; wait "$server" || code=$?; fi
+# A signal has ended that wait early; this one gets the server's own code.
+[ -z "$asked_to_stop" ] || { code=0; wait "$server" || code=$?; }
 exit "$code"

@@ -68,6 +68,10 @@ asio::ssl::context make_tls(const Flags& flags) {
   tls.set_options(asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
   tls.use_certificate_chain_file(flags.cert);
   tls.use_private_key_file(flags.key, asio::ssl::context::pem);
+  // As by all peers: AES-128-GCM before the rest, whatever the client likes best.
+  SSL_CTX_set_ciphersuites(tls.native_handle(), "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384");
+  SSL_CTX_set_cipher_list(tls.native_handle(), "ECDHE+AES128+AESGCM:ECDHE+AESGCM");
+  SSL_CTX_set_options(tls.native_handle(), SSL_OP_CIPHER_SERVER_PREFERENCE);
   static const unsigned char name[] = "beast";
   SSL_CTX_set_session_id_context(tls.native_handle(), name, sizeof name - 1);
   return tls;
