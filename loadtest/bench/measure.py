@@ -73,9 +73,12 @@ class Bench:
         """Measures; `rate` is the fixed one. Raises Failed where nothing can be measured."""
         result = Measurement()
         with self.server(case, entry) as server:
-            KINDS[case.kind](self, case, entry, server, rate, result)
-            if not server.alive():
-                raise Failed(f"{server.name} ended while it was measured: {server.said()}")
+            try:
+                KINDS[case.kind](self, case, entry, server, rate, result)
+            except Failed:
+                server.must_live()  # its end is the better explanation
+                raise
+            server.must_live()
         return result
 
     def saturation(self, case, entry):

@@ -58,10 +58,12 @@ def goal(target):
         target.against[0] if len(target.against) == 1 else "the best of " + ", ".join(target.against))
 
 
-def target_table(verdicts):
+def target_table(verdicts, others):
     rows = []
     for v in verdicts:
         state = v.state if v.state == targets.MET else f"**{v.state}**"
+        if v.measured and others.get(v.target.case, 0) > DISTURBED:
+            state += ", disturbed"
         against = f" ({v.against})" if len(v.target.against) > 1 and v.against else ""
         rows.append((v.target.what, goal(v.target), stats.with_spread(v.measured) + against, state))
     met = sum(v.state == targets.MET for v in verdicts)
@@ -111,7 +113,7 @@ def disturbed(others):
         return ""
     return ("**The machine was not quiet**: other processes used, in CPUs, "
             + ", ".join(f"{cpus:.1f} during {name}" for name, cpus in cases.items())
-            + ". Latencies and requests/s of these cases mean little, ratios of CPU something.\n")
+            + ". Their latencies and requests/s mean little; ratios of CPU are rough.\n")
 
 
 def case_section(case, records, rates):
@@ -141,7 +143,7 @@ def render(run, verdicts, plots=()):
     if run["problems"]:
         parts.append("## Not measured\n\n" + "\n".join(f"- {p}" for p in run["problems"]) + "\n")
     if verdicts:
-        parts.append("## Figures to reach\n\n" + target_table(verdicts))
+        parts.append("## Figures to reach\n\n" + target_table(verdicts, run["others"]))
     for title, file in plots:
         parts.append(f"![{title}]({file})\n")
     parts.append("## Cases\n")

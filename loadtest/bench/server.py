@@ -95,6 +95,12 @@ class Server:
     def alive(self):
         return self.process.poll() is None
 
+    def must_live(self):
+        """Raises Failed where the server has ended: a signal's number is negative."""
+        if not self.alive():
+            raise Failed(f"{self.name}: ended with {self.process.returncode} while it was measured: "
+                         f"{self.said()}")
+
     def _wait_until_it_listens(self):
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit:
