@@ -88,7 +88,7 @@ CASES = (
          body=JSON_BODY, length=len(JSON_BODY), reference="treadle /plaintext"),
     Case("echo-1k", "POST of 1 KB that comes back", "http", POST,
          (*entries("bare treadle"), _TREADLE_PLAINTEXT, *entries("go fasthttp beast")),
-         path="/echo", length=KB, post=KB, quick=True),
+         path="/echo", length=KB, post=KB),
     Case("echo-1m", "POST of 1 MB that comes back, 16 connections", "http", POST,
          entries("bare treadle go fasthttp beast"), path="/echo", length=MB, post=MB,
          connections=16, fixed=False),

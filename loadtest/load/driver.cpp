@@ -133,6 +133,7 @@ void Driver::fall_due(std::int64_t now) {
     const std::int64_t at = begin_ + static_cast<std::int64_t>(next_due_);
     if (at > now || at >= end_) return;
     due_.push_back(at);
+    late_.add(now - at);
     next_due_ += gap_(random_);
   }
 }
@@ -147,7 +148,6 @@ void Driver::start_free(std::int64_t now) {
     if (plan_.rate > 0) {
       due = due_.front();
       due_.pop_front();
-      late_.add(now - due);
     }
     start(client, due);
   }

@@ -111,7 +111,7 @@ class Driver {
   std::mt19937_64 random_{20240229};
   std::exponential_distribution<double> gap_;
   Samples latency_;
-  Samples late_;  // from when it was due to when it was started
+  Samples late_;  // our own delay: from when something was due to when we looked
 };
 
 }  // namespace load
