@@ -130,9 +130,12 @@ class Run:
         """A quarter of what treadle reaches; of the first peer where it is not among them."""
         if not (case.fixed or case.kind in ("idle", "isolation")) or case.kind == "active":
             return 0
-        if self.rate:
-            self.rates[case.name] = self.rate
-            return self.rate
+        # One rate for the whole curve: p99 over connections must not follow the calibration.
+        same = self.rate or next((rate for name, rate in self.rates.items()
+                                  if case.kind == "curve" and name.startswith("curve-")), 0)
+        if same:
+            self.rates[case.name] = same
+            return same
         for entry in sorted(case.entries, key=lambda e: e.name() != "treadle"):
             try:
                 reached = self.bench.saturation(case, entry)
