@@ -6,7 +6,7 @@ import matplotlib
 
 matplotlib.use("Agg")  # no display
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: E402
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator  # noqa: E402
 
 from bench import stats, targets  # noqa: E402
 from bench.cases import CURVE_CONNECTIONS, CURVE_IDLE  # noqa: E402
@@ -84,6 +84,7 @@ def _curve(out, title, file, lines, scale, unit, logarithmic):
     if logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
     axes.set(title=title, xlabel="connections", ylabel=unit)
@@ -104,6 +105,7 @@ def _isolation(out, bars):
     axes.set_xticks(range(len(situations)), [s.replace("beside ", "beside\n") for s in situations])
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(title="p99 of plaintext at a fixed rate, one worker", ylabel="ms")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return _save(figure, out, "isolation")
