@@ -1,0 +1,1 @@
+"""The comparison runner: starts treadle and its peers in turn, loads them, and reports ratios."""
