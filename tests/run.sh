@@ -9,7 +9,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=tests/support/setup.sh
 . "$top/tests/support/setup.sh"
 
-packages+=(gdb openssl testssl.sh) # their programs are used by tests
+packages+=(gdb openssl testssl.sh python3) # their programs are used by tests
 packages+=(curl golang-go nodejs slowhttptest) # peers: see tests/e2e/peers
 # Another peer, but 400 MB of it: where it is wanted, it is installed beforehand.
 [ -z "${CI:-}" ] || packages+=(chromium)

@@ -49,6 +49,7 @@ class Case:
     connections: int = 64
     post: int = None    # bytes to POST
     depth: int = 1      # requests at a time on a connection
+    vary: bool = False  # heads that differ from one request to the next
     tls: bool = False
     fixed: bool = True  # also at a fixed rate
     workers: int = 1
@@ -65,7 +66,7 @@ def entries(text):
 
 
 EVERYBODY = entries("bare treadle treadle-log go fasthttp nginx h2o beast")
-_FILES = Case("", "", "http", FILES, entries("bare treadle go nginx h2o"))
+_FILES = Case("", "", "http", FILES, entries("bare treadle treadle-open go nginx h2o"))
 _TLS = Case("", "", "handshakes", TLS, entries("bare treadle go nginx h2o"), tls=True)
 # The same work of treadle's own in the round of another case.
 _TREADLE_PLAINTEXT = Entry("treadle", label="treadle /plaintext", role=PLAINTEXT, path="/plaintext")
@@ -80,6 +81,8 @@ CASES = (
          body=HELLO, length=len(HELLO), quick=True),
     Case("plaintext-512", "Plaintext, keep-alive, 512 connections", "http", PLAINTEXT,
          entries("bare treadle go nginx h2o"), body=HELLO, length=len(HELLO), connections=512),
+    Case("plaintext-varied", "Plaintext, heads that differ from the one before", "http", PLAINTEXT,
+         entries("bare treadle nginx h2o"), body=HELLO, length=len(HELLO), vary=True, fixed=False),
     Case("pipelined-16", "Plaintext, 16 requests at a time on each of 64 connections", "http",
          PLAINTEXT, entries("bare treadle go fasthttp nginx h2o"), body=HELLO,
          length=len(HELLO), depth=16, fixed=False, quick=True),

@@ -18,7 +18,7 @@ class Generators:
     def __init__(self, folder, cpu=None, threads=1):
         self.folder, self.cpu, self.threads = folder, cpu, threads
 
-    def wrk(self, server, path, connections, seconds, size, post=None, depth=1):
+    def wrk(self, server, path, connections, seconds, size, post=None, depth=1, vary=False):
         """A closed loop; returns requests, seconds, CPU nanoseconds of the server, and errors.
         `size` is what a whole response measures: wrk counts but the sum of the bytes it read, and
         that must fit its number of responses."""
@@ -29,6 +29,8 @@ class Generators:
         environment = dict(os.environ, BENCH_DEPTH=str(depth))
         if post is not None:
             environment["BENCH_POST"] = str(post)
+        if vary:
+            environment["BENCH_VARY"] = "1"
         meter = proc.CpuMeter(server.process.pid)
         text = run(command, seconds + 15, self.cpu, environment)
         used = meter.elapsed()

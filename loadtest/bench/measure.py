@@ -147,7 +147,7 @@ def http(bench, case, entry, server, rate, result):
     size = probe(case, entry, server)
     question = entry.asks(case)
     result.closed(load.wrk(server, question.path, case.connections, wrk_time(bench, case), size,
-                           question.post, case.depth), question.length)
+                           question.post, case.depth, case.vary), question.length)
     if case.fixed and rate and not result.errors:
         result.fixed(load.own("rate", server, *at_rate(bench, case, rate, case.connections),
                               *asked(case, entry)))

@@ -29,6 +29,8 @@ PEERS = {p.name: p for p in (
                 **{ECHO: ("treadle-bench", "--tcp-echo")})),
     Peer("treadle-log", "treadle, access log on",
          {PLAINTEXT: ("treadle-bench", "--access-log", "@DIR@/access.log")}),
+    Peer("treadle-open", "treadle, a file opened for each request",
+         {FILES: ("treadle-bench", "--open-files", "0")}),
     Peer("go", "Go net/http",
          _whole("go-nethttp", PLAINTEXT, JSON, POST, FILES, TLS, SLOW,
                 **{ECHO: ("go-nethttp", "--tcp-echo")})),
