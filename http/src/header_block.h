@@ -17,6 +17,7 @@ namespace treadle::http::detail {
 // character panics: it would let whoever feeds the value write fields, or responses, of his own.
 class HeaderBlock {
  public:
+  // No name or value may point into the block itself.
   void set(std::string_view name, std::string_view value);  // in place of all of that name
   void add(std::string_view name, std::string_view value);
   void remove(std::string_view name) noexcept;
