@@ -15,6 +15,12 @@
 
 enum { kNoFile = -1, kPathSize = 256 };
 
+// Files of these sizes follow a head that has gone alone. Head and file in common segments, by
+// MSG_MORE, save a fifth of the time for smaller ones, but cost half as much again from 96 KiB on,
+// where both no longer fit what the peer has room for at once. For 10 MB they bring more bytes a
+// second again. (Over loopback, 64 connections; sizes between 8 KiB and 256 KiB tried, and 10 MB.)
+enum { kAloneFrom = 96 * 1024, kAloneTo = 1024 * 1024 };
+
 struct file_conn {
   struct conn c;
   int file;  // that is being sent, or kNoFile
@@ -75,7 +81,8 @@ static bool answer_one(struct worker* w, struct file_conn* f, const char* head, 
   char text[kOctetsHeadSize];
   const size_t text_size = (size_t)(put_octets_head(text, w->date, size) - text);
   f->left = size;
-  if (!conn_send(w, &f->c, text, text_size, size > 0 ? MSG_MORE : 0)) return false;
+  const bool alone = size == 0 || (size >= kAloneFrom && size <= kAloneTo);
+  if (!conn_send(w, &f->c, text, text_size, alone ? 0 : MSG_MORE)) return false;
   return f->c.rest != NULL || send_on(w, f);
 }
 

@@ -274,6 +274,7 @@ int serve(const struct program* program, int argc, char** argv) {
   parse(argc, argv);
   signal(SIGTERM, end_process);
   signal(SIGINT, end_process);
+  signal(SIGPIPE, SIG_IGN);  // sendfile() has no MSG_NOSIGNAL
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
