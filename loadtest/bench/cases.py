@@ -112,7 +112,7 @@ CASES = (
          entries("treadle go nginx h2o beast"), body=HELLO, length=len(HELLO),
          connections=10000, reference="nginx", rounds=2),
     Case("idle-tls-10000", "10,000 idle TLS connections after a request each", "idle", TLS,
-         entries("treadle go nginx h2o"), body=HELLO, length=len(HELLO), connections=10000,
+         entries("treadle go nginx"), body=HELLO, length=len(HELLO), connections=10000,
          tls=True, reference="nginx", rounds=1),
     Case("active-10000", "10,000 connections that all ask, beside 64", "active", PLAINTEXT,
          entries("bare treadle go nginx h2o"), body=HELLO, length=len(HELLO), connections=10000,
