@@ -195,8 +195,8 @@ TEST(PreemptShortSlice, FollowsALossToComputing) {
   });
 }
 
-// One that only blocks is no hog: its next slice is as long as any.
-TEST(PreemptShortSlice, DoesNotFollowBlocking) {
+// One that blocks without a hint does so again, as a rule: the next time it keeps its P for less.
+TEST(PreemptShortSlice, FollowsBlocking) {
   test::run([] {
     std::atomic<bool> stop{false};
     std::vector<std::unique_ptr<Task>> others;
@@ -214,7 +214,7 @@ TEST(PreemptShortSlice, DoesNotFollowBlocking) {
         }
       }));
     blocked.clear();
-    EXPECT_EQ(runtime_stats().short_slices, before.short_slices);
+    EXPECT_GT(runtime_stats().short_slices, before.short_slices);
     stop = true;
   });
 }

@@ -91,7 +91,7 @@ struct RuntimeStats {
   std::uint64_t preemptions = 0;        // Ps taken from a goroutine that gave no hint
   std::uint64_t yields_on_request = 0;  // goroutines that gave way at a call when asked to
   std::uint64_t gave_way_in_place = 0;  // of these, at a call that does not park
-  std::uint64_t short_slices = 0;       // slices shortened, since the goroutine used to compute
+  std::uint64_t short_slices = 0;       // slices shortened, since the goroutine used to keep its P
   std::uint64_t detached = 0;           // goroutines that run without a P now
   std::uint64_t refused_handoffs = 0;   // Ps not taken for want of a thread to run them
   std::uint64_t thread_failures = 0;    // threads that the system did not make

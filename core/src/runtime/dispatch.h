@@ -51,12 +51,12 @@ inline G* local_runq(P* p, bool* inherit) noexcept {
   return next && take_runnext(p, next) ? next : nullptr;
 }
 
-// The slice is that of a goroutine known to compute for long, or the one before was.
+// The slice is a short one, or the one before was.
 void begin_hog_slice(P* p, G* g, bool inherit) noexcept;
 
 // The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
 inline void begin_slice(M* m, P* p, G* g, bool inherit) noexcept {
-  if (g->hog != 0 || p->short_slice.load(std::memory_order_relaxed)) [[unlikely]]
+  if (g->hog != 0 || p->slice.load(std::memory_order_relaxed) != SliceKind::whole) [[unlikely]]
     begin_hog_slice(p, g, inherit);
   if (inherit) return;
   p->schedtick.store(p->schedtick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

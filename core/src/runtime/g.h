@@ -28,6 +28,13 @@ enum class GStatus : std::uint8_t {
   dormant,   // parked without a stack until a descriptor can be read; owned as `waiting`
 };
 
+// How soon sysmon takes the P from a goroutine that gives no hint.
+enum class SliceKind : std::uint8_t {
+  whole,
+  computes,  // its goroutine is known to compute for long
+  blocks,    // its goroutine is known to wait in calls that give no hint
+};
+
 // Why a goroutine waits; shown in dumps. One text for each in wait_reason_text().
 enum class WaitReason : std::uint8_t {
   none,
@@ -75,8 +82,9 @@ struct alignas(128) G {
   std::atomic<std::int64_t> waiting_since{0};  // coarse clock, for dumps and the sweep
   std::atomic<std::uint32_t> scan{0};          // held by an inspector; see scan.h
   std::uint16_t depth = 1;                     // guard depth while not running
-  // So many slices to come are short ones, since it lost its P while it computed. The runner's.
+  // So many slices to come are short ones, since it lost its P. The runner's.
   std::uint8_t hog = 0;
+  SliceKind hog_slice = SliceKind::whole;            // and of this kind
   std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
   std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
   bool eh_saved = false;                             // `eh` holds something

@@ -65,9 +65,8 @@ struct alignas(128) P {
   // once. Set by sysmon, counted down by the holder; a lost count only costs a hint.
   std::atomic<std::uint32_t> long_hints{0};
 
-  // The running slice is a short one, since its goroutine is known to compute for long. The
-  // holder's; sysmon reads it.
-  std::atomic<bool> short_slice{false};
+  // Of the running slice. The holder's; sysmon reads it.
+  std::atomic<SliceKind> slice{SliceKind::whole};
 
   // sysmon's view at its last look; under the revoker's lock.
   std::uint32_t seen_tick = 0;

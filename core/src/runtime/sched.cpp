@@ -330,12 +330,12 @@ void schedule(M* m) {
 // One that inherits a hog's slice goes on in it, and a hog that inherits a slice shortens it.
 void begin_hog_slice(P* p, G* g, bool inherit) noexcept {
   if (g->hog == 0) {
-    if (!inherit) p->short_slice.store(false, std::memory_order_relaxed);
+    if (!inherit) p->slice.store(SliceKind::whole, std::memory_order_relaxed);
     return;
   }
   --g->hog;
   p->counters.short_slices.add(1);
-  p->short_slice.store(true, std::memory_order_relaxed);
+  p->slice.store(g->hog_slice, std::memory_order_relaxed);
   if (sched.sysmon_slow.load(std::memory_order_relaxed)) wake_sysmon();  // it would be late
 }
 

@@ -73,7 +73,7 @@ void push_bound_locked(M* m, G* g) noexcept {
   sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
 }
 
-// So many slices of a goroutine that lost its P while it computed are short ones; each further such
+// So many slices of a goroutine that lost its P without a hint are short ones; each further such
 // loss starts the count again.
 constexpr std::uint8_t kHogMemory = 8;
 
@@ -82,8 +82,13 @@ M* reacquire(M* m, Lost how, bool parking) noexcept {
   G* g = m->curg;
   sched.detached.fetch_sub(1, std::memory_order_relaxed);
   if (how == Lost::hinted) blocking_ended();
+  if (how == Lost::slice_over) {
+    g->hog = kHogMemory;
+    g->hog_slice = SliceKind::blocks;
+  }
   if (how == Lost::computing) {
     g->hog = kHogMemory;
+    g->hog_slice = SliceKind::computes;
     kernel_slice_of_detached(m->tid.load(std::memory_order_relaxed), KernelSlice::with_p);
   }
   if (parking) {

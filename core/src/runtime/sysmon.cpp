@@ -25,8 +25,12 @@ namespace {
 constexpr std::int64_t kMicrosecond = 1'000;
 constexpr std::int64_t kSlice = 10'000 * kMicrosecond;    // a goroutine that gave no hint
 constexpr std::int64_t kShortSlice = 500 * kMicrosecond;  // one that is known to compute for long
+// One that is known to block. Sooner than the one before: it has no use for the P, and whoever
+// calls a slow library in a handler does so for each request. 64 clients of a handler that waited
+// 50 ms took turns in holding the only P for 10 ms each, and left the others nothing.
+constexpr std::int64_t kBlockSlice = 50 * kMicrosecond;
 // Short slices may end as often as there are Ps; barriers for them come no closer than this.
-constexpr std::int64_t kShortSliceEvery = 250 * kMicrosecond;
+constexpr std::int64_t kShortSliceEvery = 100 * kMicrosecond;
 // Only while something runs: sysmon sleeps deep otherwise.
 constexpr std::int64_t kReviewProcsEvery = 1'000'000 * kMicrosecond;
 constexpr std::int64_t kBlockedForLong = 5 * kSlice;
@@ -59,12 +63,21 @@ void sample_cpu(P* p, const M* m, std::int64_t now) noexcept {
   p->seen_cpu_when = now;
 }
 
+std::int64_t slice_of(SliceKind kind) noexcept {
+  switch (kind) {
+    case SliceKind::whole: return kSlice;
+    case SliceKind::computes: return kShortSlice;
+    case SliceKind::blocks: break;
+  }
+  return kBlockSlice;
+}
+
 // Updates sysmon's view of `p`, whose last one was `interval` ago; whether its goroutine has held
 // it for too long.
 Overdue overdue(P* p, const M* m, std::int64_t now, std::int64_t interval) noexcept {
   const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
   const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
-  const std::int64_t slice = p->short_slice.load(std::memory_order_relaxed) ? kShortSlice : kSlice;
+  const std::int64_t slice = slice_of(p->slice.load(std::memory_order_relaxed));
   if (tick != p->seen_tick) {
     p->seen_tick = tick;
     p->seen_tick_when = now;
