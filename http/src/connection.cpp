@@ -242,11 +242,10 @@ Next Connection::linger() {
 
 // Ends our side and reads on for a while.
 void Connection::discard_input(net::Conn& conn) {
-  if (!conn.shutdown_write()) return;
   idle_since_.store(coarse_now(), std::memory_order_relaxed);
   conn.set_read_deadline(Deadline::after(kLingerTime));
-  enter(Phase::lingering);
-  if (shed_.load()) return;
+  enter(Phase::lingering);  // before the client can know that it is
+  if (!conn.shutdown_write() || shed_.load()) return;
   std::array<std::byte, 4096> dropped;
   for (std::size_t total = 0; total < kLingerBytes;) {
     const Result<std::size_t> n = conn.read(dropped);

@@ -83,6 +83,7 @@ TEST(ConnectionLimits, LingeringConnectionsMakeRoomFirst) {
     ASSERT_EQ(idle.roundtrip(get("/")).body, "ok");
     RawClient refused(server.port());
     ASSERT_EQ(refused.roundtrip("BAD\r\n\r\n").status, 400);
+    ASSERT_EQ(refused.read_until_close(), "");  // from here on it lingers
     const TimePoint begin = Clock::now();
     EXPECT_EQ(fetch(server.port(), get("/")).body, "ok");
     EXPECT_LT(Clock::now() - begin, 1s);
