@@ -21,7 +21,7 @@ inline Bytes16 load16(const char* from) noexcept {
 inline Bytes16 load_tail(std::string_view text) noexcept {
   char padded[sizeof(Bytes16)];
   std::memset(padded, ' ', sizeof padded);
-  std::memcpy(padded, text.data(), text.size());
+  text.copy(padded, sizeof padded);
   return load16(padded);
 }
 

@@ -2,7 +2,6 @@
 #include <treadle/http/header.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include <treadle/result.h>
 
@@ -28,7 +27,8 @@ void check_field(std::string_view name, std::string_view value) {
 }  // namespace
 
 bool detail::equal_but_for_case(const char* a, const char* b, std::size_t size) noexcept {
-  if (std::memcmp(a, b, size) == 0) return true;  // as a rule both are written as the RFCs do
+  // As a rule both are written as the RFCs do.
+  if (std::string_view(a, size) == std::string_view(b, size)) return true;
   return std::equal(a, a + size, b,
                     [](char x, char y) { return chars::to_lower(x) == chars::to_lower(y); });
 }

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -15,8 +14,7 @@ class TextRoom {
  public:
   explicit TextRoom(char* at) noexcept : at_(at) {}
   TextRoom& put(std::string_view text) noexcept {
-    std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
+    at_ += text.copy(at_, text.size());
     return *this;
   }
   TextRoom& put(std::uint64_t number) noexcept {
