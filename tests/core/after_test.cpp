@@ -161,6 +161,18 @@ TEST(AfterFunc, RunsInAGoroutineOfItsOwnWithoutContext) {
   });
 }
 
+TEST(AfterFunc, OfAContextThatHasEndedInheritsNoLabels) {
+  test::run([] {
+    const LabelScope labels{{"mine", "1"}};
+    const auto made = with_cancel(background());
+    made.cancel();
+    auto found = make_chan<std::string>();
+    after_func(made.context, [found] { found.send(goroutine_label("mine")); });
+    EXPECT_EQ(found.recv(), "");
+    EXPECT_EQ(goroutine_label("mine"), "1");
+  });
+}
+
 // Timers are run by whichever goroutine enters the runtime when they are due.
 TEST(AfterFunc, InheritsNoLabels) {
   test::run([] {

@@ -10,6 +10,7 @@
 
 #include "runtime/allocate.h"
 #include "runtime/bubble.h"
+#include "runtime/extra.h"
 #include "runtime/note.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -345,6 +346,9 @@ void done_call_arm(DoneCall* call, const Context& ctx, const std::source_locatio
   }
   if (waits) return;
   call->claimed.store(true, std::memory_order_relaxed);
+  // As when it ends later: not a child of whoever asked for it.
+  Entry entry;
+  const HiddenLabels hidden(entry.m());
   start_call(call);
 }
 
