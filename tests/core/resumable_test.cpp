@@ -2,7 +2,6 @@
 #include <treadle/detail/resumable.h>
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,6 +27,7 @@
 
 #include "runtime/sanitizer.h"
 #include "runtime/stack.h"
+#include "support/few_stacks.h"
 #include "support/goroutine.h"
 
 namespace treadle {
@@ -296,11 +296,7 @@ TEST(ResumableDeathTest, WaitsInTheQueueForAStack) {
   EXPECT_EXIT(
       {
         set_max_procs(1);  // each has its own cache of stacks
-        rt::stack_init(rt::kMaxStack, rt::GuardKind::probe);
-        rlimit space{};
-        ::getrlimit(RLIMIT_AS, &space);
-        space.rlim_cur = 1u << 30;
-        ::setrlimit(RLIMIT_AS, &space);
+        test::allow_few_stacks();
         test::run([] {
           const LinePtr line = start();
           wait_dormant(1);

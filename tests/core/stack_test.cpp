@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cstddef>
@@ -18,6 +17,7 @@
 
 #include "runtime/sanitizer.h"
 #include "runtime/stack.h"
+#include "support/few_stacks.h"
 #include "support/goroutine.h"
 
 namespace treadle {
@@ -231,11 +231,7 @@ TEST_F(StackDeathTest, NoMemoryForAStackNamesTheGoroutine) {
   EXPECT_DEATH(
       {
         max_procs();
-        rt::stack_init(rt::kMaxStack, rt::GuardKind::probe);
-        rlimit space{};
-        ::getrlimit(RLIMIT_AS, &space);
-        space.rlim_cur = 1u << 30;
-        ::setrlimit(RLIMIT_AS, &space);
+        test::allow_few_stacks();
         test::run([] {
           auto gate = make_chan<int>();
           for (int i = 0; i < 100; ++i) go([gate] { gate.recv(); });
@@ -252,11 +248,7 @@ TEST_F(StackDeathTest, NoMemoryForATasksStackIsAnErrorOfSpawn) {
   EXPECT_EXIT(
       {
         max_procs();
-        rt::stack_init(rt::kMaxStack, rt::GuardKind::probe);
-        rlimit space{};
-        ::getrlimit(RLIMIT_AS, &space);
-        space.rlim_cur = 1u << 30;
-        ::setrlimit(RLIMIT_AS, &space);
+        test::allow_few_stacks();
         int failed = 0;
         std::size_t started = 0;
         test::run([&] {
