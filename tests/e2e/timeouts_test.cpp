@@ -184,11 +184,17 @@ TEST(Timeouts, OptionsOutOfRangePanic) {
   EXPECT_THROW(http::Server({}, http::Handler{}), Panic);
 }
 
+// The default port may be taken, by another run of these tests if by nobody else.
+constexpr const char* kAnyPort = "127.0.0.1:0";
+
 TEST(Timeouts, ListenAndServeSaysWhichOptionIsWrong) {
   testing::internal::CaptureStderr();
   run([] {
-    EXPECT_EQ(http::listen_and_serve({.idle_timeout = -1s}, http::Handler{ok}), 1);
-    EXPECT_EQ(http::listen_and_serve({.limits = {.head = 4096}}, http::Handler{ok}), 1);
+    EXPECT_EQ(http::listen_and_serve({.address = kAnyPort, .idle_timeout = -1s}, http::Handler{ok}),
+              1);
+    EXPECT_EQ(
+        http::listen_and_serve({.address = kAnyPort, .limits = {.head = 4096}}, http::Handler{ok}),
+        1);
   });
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_NE(log.find("a timeout is negative"), std::string::npos) << log;
@@ -204,9 +210,12 @@ void exit_with_served(const char* maxprocs, const http::ServerOptions& options) 
 TEST(TimeoutsDeathTest, ListenAndServeOfAMainThatCannotBeginExitsWithOne) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const testing::ExitedWithCode one(1);
-  EXPECT_EXIT(exit_with_served("four", {}), one, "error.*TREADLE_MAXPROCS=four: must be a number");
-  EXPECT_EXIT(exit_with_served("2", {.procs = 2000}), one, "error.*max_procs = 2000");
-  EXPECT_EXIT(exit_with_served("2", {.limits = {.head = 4096}}), one, "error.*limits.request_line");
+  EXPECT_EXIT(exit_with_served("four", {.address = kAnyPort}), one,
+              "error.*TREADLE_MAXPROCS=four: must be a number");
+  EXPECT_EXIT(exit_with_served("2", {.address = kAnyPort, .procs = 2000}), one,
+              "error.*max_procs = 2000");
+  EXPECT_EXIT(exit_with_served("2", {.address = kAnyPort, .limits = {.head = 4096}}), one,
+              "error.*limits.request_line");
 }
 
 }  // namespace
