@@ -1,4 +1,5 @@
-// Files, under the blocking hint.
+// Files. A hint wakes sysmon when others wait for the P; beside a read of a kilobyte from the page
+// cache that cost more than the whole request. So what can be had without waiting is tried without.
 #include <treadle/net/file.h>
 
 #include <fcntl.h>
@@ -26,7 +27,42 @@ Result<File> File::open(const std::string& path) {
   return File(fd);
 }
 
+File& File::operator=(File&& o) noexcept {
+  File taken(std::move(o));
+  std::swap(fd_, taken.fd_);
+  local_device_ = taken.local_device_;
+  known_.store(taken.known_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  return *this;
+}
+
 Result<std::size_t> File::read_at(std::span<std::byte> into, std::uint64_t offset) const {
+  std::size_t got = 0;
+  if (!into.empty() && !knows(kCacheIsUntold)) {
+    const ssize_t n = sys::read_cached(fd_, into, offset);
+    if (n == 0) return 0U;
+    if (n > 0) got = static_cast<std::size_t>(n);
+    // EPERM, ENOSYS: sandboxes that do not know the call.
+    if (n == -EOPNOTSUPP || n == -ENOSYS || n == -EPERM)
+      known_.fetch_or(kCacheIsUntold, std::memory_order_relaxed);
+    if (got == into.size()) return got;
+  }
+  const Result<std::size_t> rest = read_waiting(into.subspan(got), offset + got);
+  if (rest) return got + *rest;
+  if (got > 0) return got;  // the next read says what is wrong
+  return rest;
+}
+
+bool File::seems_cached(std::uint64_t offset, std::uint64_t count) const noexcept {
+  if (count == 0 || knows(kCacheIsUntold)) return false;
+  const auto has = [this](std::uint64_t at) {
+    std::byte byte;
+    const ssize_t n = sys::read_cached(fd_, std::span(&byte, 1), at);
+    return n >= 0;  // past the end of the file there is nothing to wait for
+  };
+  return has(offset) && (count == 1 || has(offset + count - 1));
+}
+
+Result<std::size_t> File::read_waiting(std::span<std::byte> into, std::uint64_t offset) const {
   for (;;) {
     const ssize_t n = blocking([&] { return sys::read_at(fd_, into, offset); });
     if (n >= 0) return static_cast<std::size_t>(n);
@@ -36,14 +72,26 @@ Result<std::size_t> File::read_at(std::span<std::byte> into, std::uint64_t offse
 
 Result<struct stat> File::stat() const {
   struct stat s{};
+  if (knows(kStatIsPrompt)) {
+    if (const int r = sys::stat(fd_, s); r < 0) return fail_errno(-r);
+    return s;
+  }
   if (const int r = blocking([&] { return sys::stat(fd_, s); }); r < 0) return fail_errno(-r);
+  if (local_device_ != 0 && s.st_dev == local_device_)
+    known_.fetch_or(kStatIsPrompt, std::memory_order_relaxed);
   return s;
 }
 
 Result<Directory> Directory::open(const std::string& path) {
-  const int fd = blocking([&] { return sys::open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); });
+  dev_t local_device = 0;
+  const int fd = blocking([&] {
+    const int opened = sys::open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat s{};
+    if (opened >= 0 && sys::is_local(opened) && sys::stat(opened, s) == 0) local_device = s.st_dev;
+    return opened;
+  });
   if (fd < 0) return fail_errno(-fd);
-  return Directory(File(fd));
+  return Directory(File(fd), local_device);
 }
 
 Result<File> Directory::open_beneath(const std::string& relative) const {
@@ -59,7 +107,9 @@ Result<File> Directory::open_beneath(const std::string& relative) const {
     return r == -ENOSYS || r == -EPERM ? open_beneath_by_segments(dir_.fd(), relative) : r;
   });
   if (fd < 0) return fail_errno(-fd);
-  return File(fd);
+  File file(fd);
+  file.local_device_ = local_device_;
+  return file;
 }
 
 }  // namespace treadle::net

@@ -2,11 +2,13 @@
 #include "sys.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -83,6 +85,14 @@ ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
   return or_errno(::pread(fd, into.data(), into.size(), static_cast<off_t>(offset)));
 }
 
+[[gnu::noinline]] ssize_t read_cached(int fd, std::span<std::byte> into,
+                                      std::uint64_t offset) noexcept {
+  if (offset > kLastOffset) return -EINVAL;
+  const iovec part{into.data(), into.size()};
+  // As the C library passes it: the offset in two halves, of which 64-bit kernels take the first.
+  return or_errno(::syscall(SYS_preadv2, fd, &part, 1, static_cast<long>(offset), 0, RWF_NOWAIT));
+}
+
 // There is no MSG_NOSIGNAL for sendfile: the runtime ignores SIGPIPE.
 [[gnu::noinline]] ssize_t send_file(int to, int from, std::uint64_t offset,
                                     std::size_t count) noexcept {
@@ -137,6 +147,23 @@ ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
 
 [[gnu::noinline]] int stat(int fd, struct stat& out) noexcept {
   return or_errno(::fstat(fd, &out));
+}
+
+[[gnu::noinline]] bool is_local(int fd) noexcept {
+  struct statfs s{};
+  if (::fstatfs(fd, &s) != 0) return false;
+  switch (static_cast<std::uint32_t>(s.f_type)) {
+    case EXT4_SUPER_MAGIC:  // ext2 and ext3, too
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case SQUASHFS_MAGIC:
+    case EROFS_SUPER_MAGIC_V1: return true;
+    default: return false;
+  }
 }
 
 [[gnu::noinline]] int bind(int fd, const SocketAddress& address) noexcept {

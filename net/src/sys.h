@@ -26,6 +26,9 @@ ssize_t receive(int fd, std::span<std::byte> into) noexcept;
 // Sends from parts[0] + offset on, as much as the socket takes; parts[0] is longer than offset.
 ssize_t send(int fd, std::span<const iovec> parts, std::size_t offset) noexcept;
 ssize_t read_at(int fd, std::span<std::byte> into, std::uint64_t offset) noexcept;
+// The same, from the page cache only and thus promptly: fewer bytes than are there, or -EAGAIN,
+// when the disk would have to be waited for. -EOPNOTSUPP where the file system does not say.
+ssize_t read_cached(int fd, std::span<std::byte> into, std::uint64_t offset) noexcept;
 ssize_t send_file(int to, int from, std::uint64_t offset, std::size_t count) noexcept;
 
 // True when a read, or an accept, has something to say: data, the end, an error.
@@ -46,6 +49,8 @@ int bind(int fd, const SocketAddress& address) noexcept;
 int bind_and_listen(int fd, const SocketAddress& address, int backlog) noexcept;
 int open(const std::string& path, int flags) noexcept;
 int stat(int fd, struct stat& out) noexcept;
+// Whether the file system is known to keep the inode of an open file in memory: no network's.
+bool is_local(int fd) noexcept;
 int stream_socket(int family) noexcept;  // non-blocking, CLOEXEC
 int shutdown_write(int fd) noexcept;
 void reset_on_close(int fd) noexcept;

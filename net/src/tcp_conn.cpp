@@ -59,6 +59,12 @@ WriteResult stopped(std::size_t written, std::error_code error) noexcept {
   return {written, error};
 }
 
+// It may wait for the disk, never for the socket.
+ssize_t send_piece(int to, const File& file, std::uint64_t offset, std::size_t count) {
+  const auto send = [&] { return sys::send_file(to, file.fd(), offset, count); };
+  return file.seems_cached(offset, count) ? send() : blocking(send);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TcpConn>> TcpConn::adopt(int fd, const SocketAddress& remote) {
@@ -175,9 +181,7 @@ WriteResult TcpConn::send_file(const File& file, std::uint64_t offset, std::uint
   while (sent < count) {
     if (auto r = pd_.prepare(PollMode::write); !r) return stopped(sent, r.error());
     const auto piece = static_cast<std::size_t>(std::min(count - sent, kSendFilePiece));
-    // It may wait for the disk, never for the socket.
-    const ssize_t n =
-        blocking([&] { return sys::send_file(pd_.fd(), file.fd(), offset + sent, piece); });
+    const ssize_t n = send_piece(pd_.fd(), file, offset + sent, piece);
     if (n > 0) {
       sent += static_cast<std::uint64_t>(n);
     } else if (n == 0) {

@@ -46,6 +46,75 @@ TEST(FileOpen, ReadsAtOffsets) {
   });
 }
 
+// Drops what the page cache has of a file.
+bool evict(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done =
+      fd >= 0 && ::fsync(fd) == 0 && ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
+  ::close(fd);
+  return done;
+}
+
+TEST(FileRead, WhatIsNotCachedIsReadAllTheSame) {
+  test::run([] {
+    const TemporaryTree tree;
+    const std::string text(100'000, 'x');
+    tree.write("a.txt", text);
+    const auto file = File::open(tree.path("a.txt"));
+    ASSERT_TRUE(file);
+    if (!file->seems_cached(0, text.size())) GTEST_SKIP() << "this file system does not tell";
+    ASSERT_TRUE(evict(tree.path("a.txt")));
+    EXPECT_FALSE(file->seems_cached(0, text.size()));
+    std::string buffer(2 * text.size(), '\0');
+    EXPECT_EQ(*file->read_at(writable(buffer), 0), text.size());
+    EXPECT_EQ(buffer.substr(0, text.size()), text);
+    EXPECT_TRUE(file->seems_cached(0, text.size()));
+  });
+}
+
+TEST(FileRead, PartlyCachedIsReadWhole) {
+  test::run([] {
+    const TemporaryTree tree;
+    const std::string text(8 << 20, 'y');
+    tree.write("a.txt", text);
+    const auto file = File::open(tree.path("a.txt"));
+    ASSERT_TRUE(file);
+    if (!file->seems_cached(0, text.size())) GTEST_SKIP() << "this file system does not tell";
+    ASSERT_TRUE(evict(tree.path("a.txt")));
+    std::string some(4096, '\0');
+    ASSERT_EQ(*file->read_at(writable(some), 0), some.size());  // and some read-ahead
+    EXPECT_TRUE(file->seems_cached(0, some.size()));
+    EXPECT_FALSE(file->seems_cached(0, text.size()));
+    std::string buffer(text.size(), '\0');
+    EXPECT_EQ(*file->read_at(writable(buffer), 0), text.size());
+    EXPECT_EQ(buffer, text);
+  });
+}
+
+TEST(FileRead, NothingIsCachedOfWhatCannotBeReadAtOffsets) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const File read_end(ends[0]), write_end(ends[1]);
+  EXPECT_FALSE(read_end.seems_cached(0, 1));
+  std::string some(1, '\0');
+  EXPECT_EQ(read_end.read_at(writable(some), 0).error(), std::errc::invalid_seek);
+}
+
+TEST(FileStat, SaysTheSizeOfNow) {
+  test::run([] {
+    const TemporaryTree tree;
+    tree.write("a.txt", "1");
+    const auto directory = Directory::open(tree.path(""));
+    ASSERT_TRUE(directory);
+    auto opened = directory->open_beneath("a.txt");
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->stat()->st_size, 1);
+    const File file = std::move(*opened);  // what is known of it moves along
+    tree.write("a.txt", "four");
+    EXPECT_EQ(file.stat()->st_size, 4);
+  });
+}
+
 TEST(FileOpen, MissingIsAnError) {
   const TemporaryTree tree;
   EXPECT_EQ(File::open(tree.path("none")).error(), std::errc::no_such_file_or_directory);
