@@ -126,23 +126,13 @@ bool hand_off_p() noexcept {
   P* p = m->p.load(std::memory_order_relaxed);
   sched.detached.fetch_add(1, std::memory_order_relaxed);
   blocking_began();
+  m->lost_at.store(nanotime(), std::memory_order_relaxed);
   m->req.store((m->req.load(std::memory_order_relaxed) & kReqSlow) | req_lost(Lost::hinted),
                std::memory_order_relaxed);
   p->m.store(nullptr, std::memory_order_relaxed);
   sched.handoffs.fetch_add(1, std::memory_order_relaxed);
   handoffp(p);
   return true;
-}
-
-// A hinted call was long not long ago. With one P nobody polls the network during such a call, and
-// sysmon may be 10 ms away: so the P goes at once. The last of the expected ones is a plain hint
-// with sysmon awake, which finds out whether they still are long.
-[[gnu::noinline]] void begin_expected_long(P* p, std::uint32_t expected) noexcept {
-  p->long_hints.store(expected - 1, std::memory_order_relaxed);
-  if (expected > 1)
-    hand_off_p();
-  else
-    wake_sysmon();
 }
 
 }  // namespace
@@ -162,13 +152,15 @@ bool hand_off_p() noexcept {
   m->blk.store(m->blk.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   // Outside the guard the P may be lost at any moment; then this looks at another's, harmlessly.
   P* p = m->p.load(std::memory_order_relaxed);
-  if (const std::uint32_t expected = p->long_hints.load(std::memory_order_relaxed); expected != 0)
-      [[unlikely]] {
-    begin_expected_long(p, expected);
-  } else if (sched.sysmon_slow.load(std::memory_order_relaxed)) [[unlikely]] {
+  // With one P nobody polls the network during a long call, and sysmon may be 10 ms away: where one
+  // is expected, the P goes at once.
+  if (p->long_hints.load(std::memory_order_relaxed) != 0 && hand_off_p()) [[unlikely]]
+    return true;
+  if (sched.sysmon_nap.load(std::memory_order_relaxed) > kHintNap) [[unlikely]] {
     Entry e;
     p = e.m()->p.load(std::memory_order_relaxed);
-    if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0) wake_sysmon();
+    if (!runq_empty(p) || sched.runq_size.load(std::memory_order_relaxed) != 0)
+      wake_sysmon_for_hint();
   }
   return true;
 }

@@ -52,17 +52,20 @@ inline G* local_runq(P* p, bool* inherit) noexcept {
 }
 
 // The slice is a short one, or the one before was.
-void begin_hog_slice(P* p, G* g, bool inherit) noexcept;
+void begin_hog_slice(M* m, P* p, G* g, bool inherit) noexcept;
 
-// The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
-inline void begin_slice(M* m, P* p, G* g, bool inherit) noexcept {
-  if (g->hog != 0 || p->slice.load(std::memory_order_relaxed) != SliceKind::whole) [[unlikely]]
-    begin_hog_slice(p, g, inherit);
-  if (inherit) return;
+inline void begin_tick(M* m, P* p) noexcept {
   p->schedtick.store(p->schedtick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   // A standing ask was for the goroutine before. Only ask can stand here: we hold a P.
   if ((m->req.load(std::memory_order_relaxed) & kReqMask) != kReqNone) [[unlikely]]
     cas_req(m, kReqAsk, kReqNone, std::memory_order_relaxed);
+}
+
+// The start of a G whose slice is its own (`inherit`: goes on in its predecessor's).
+inline void begin_slice(M* m, P* p, G* g, bool inherit) noexcept {
+  if (g->hog != 0 || p->slice.load(std::memory_order_relaxed) != SliceKind::whole) [[unlikely]]
+    return begin_hog_slice(m, p, g, inherit);
+  if (!inherit) begin_tick(m, p);
 }
 
 // Whether this slice begins with the global queue.

@@ -24,10 +24,11 @@ inline constexpr std::uint32_t kReqSlow = 4;  // every entry takes the slow path
 // Why an M has no P. Part of the request line: only the one whose `lost` it is has a say, and a
 // revoker that comes too late changes nothing.
 enum class Lost : std::uint32_t {
-  slice_over,  // its goroutine gave no hint; blocked, as far as one can tell
-  computing,   // its goroutine gave no hint and used the CPU all through its slice
-  hinted,      // its goroutine is in a hinted blocking call; counted in sched.blocking_room
-  stopped,     // the world stops
+  slice_over,   // its goroutine gave no hint; blocked, as far as one can tell
+  computing,    // its goroutine gave no hint and used the CPU all through its slice
+  descheduled,  // its goroutine gave no hint, would run, and the kernel does not let it
+  hinted,       // its goroutine is in a hinted blocking call; counted in sched.blocking_room
+  stopped,      // the world stops
 };
 inline constexpr std::uint32_t kLostShift = 3;
 constexpr std::uint32_t req_lost(Lost how) noexcept {
@@ -50,6 +51,8 @@ struct alignas(128) M {
   std::atomic<std::uint32_t> guard{1};  // 0: user code (revocable); n: depth inside the runtime
   std::atomic<std::uint32_t> req{0};
   std::atomic<std::uint32_t> blk{0};  // odd: inside a hinted blocking call
+  // When the hinted call began in which the P was lost. Stored by whoever took it, before `lost`.
+  std::atomic<std::int64_t> lost_at{0};
   // Stored with guard > 0. When the P was taken away it still names it, for the way back.
   std::atomic<P*> p{nullptr};
   G* curg = nullptr;          // the G on this M, null on g0; this thread only

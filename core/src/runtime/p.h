@@ -61,8 +61,9 @@ struct alignas(128) P {
 
   P* link = nullptr;  // idle list; under sched.lock
 
-  // How many hinted calls to come are expected to be long, since one was: they give the P away at
-  // once. Set by sysmon, counted down by the holder; a lost count only costs a hint.
+  // Not 0: hinted calls are expected to be long, since one was, and give the P away at once. Set by
+  // whoever comes back from a call in which it lost this P: see reacquire(). A lost change only
+  // costs a hint.
   std::atomic<std::uint32_t> long_hints{0};
 
   // Of the running slice. The holder's; sysmon reads it.

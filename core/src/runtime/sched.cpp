@@ -328,15 +328,17 @@ void schedule(M* m) {
 }
 
 // One that inherits a hog's slice goes on in it, and a hog that inherits a slice shortens it.
-void begin_hog_slice(P* p, G* g, bool inherit) noexcept {
-  if (g->hog == 0) {
-    if (!inherit) p->slice.store(SliceKind::whole, std::memory_order_relaxed);
-    return;
+void begin_hog_slice(M* m, P* p, G* g, bool inherit) noexcept {
+  const bool hog = g->hog != 0;
+  if (hog) {
+    --g->hog;
+    p->counters.short_slices.add(1);
+    p->slice.store(g->hog_slice, std::memory_order_relaxed);
+  } else if (!inherit) {
+    p->slice.store(SliceKind::whole, std::memory_order_relaxed);
   }
-  --g->hog;
-  p->counters.short_slices.add(1);
-  p->slice.store(g->hog_slice, std::memory_order_relaxed);
-  if (sched.sysmon_slow.load(std::memory_order_relaxed)) wake_sysmon();  // it would be late
+  if (!inherit) begin_tick(m, p);
+  if (hog) wake_sysmon_for_slice(p);  // it might be late
 }
 
 void globrunqput(GList& list) noexcept {

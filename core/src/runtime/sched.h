@@ -140,7 +140,8 @@ struct Sched {
 
   // sysmon; see sysmon.cpp.
   std::atomic<std::uint32_t> sysmon_wake{0};  // futex
-  std::atomic<bool> sysmon_slow{false};       // it sleeps for more than the hint's limit
+  std::atomic<std::int64_t> sysmon_nap{0};    // for so long it sleeps, unless woken; 0: awake
+  std::atomic<bool> hint_waits{false};        // it was woken for a hinted call
   bool sysmon_deep = false;                   // it sleeps until an idle P is taken; under lock
 
   // How many more goroutines may lose their P in a hinted call; at zero, further ones wait for
@@ -267,6 +268,14 @@ bool run_locked(M* m) noexcept;
 // --- sysmon.cpp
 void start_sysmon();
 void wake_sysmon() noexcept;
+// The same for a hinted call. Worth it when it would sleep for longer than kHintNap: longer than such
+// a call may hold its P.
+void wake_sysmon_for_hint() noexcept;
+inline constexpr std::int64_t kHintNap = 40'000;
+// The same for a slice that has begun on `p` and is to be a short one.
+void wake_sysmon_for_slice(const P* p) noexcept;
+// A hinted call as long as this makes the network wait, if nobody polls it, and is expected again.
+inline constexpr std::int64_t kLongHint = 100'000;
 // One revocation, as sysmon's, of whoever holds `p`, overdue or not. True: the P was taken and
 // handed on. For the litmus test; any thread without a P.
 bool revoke_once(P* p) noexcept;

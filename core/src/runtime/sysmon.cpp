@@ -1,16 +1,24 @@
 // sysmon: a thread without a P that takes Ps from goroutines that sit on them.
 //
-// It sleeps 20 us between rounds while it has something to do, up to 10 ms when not, and for good
-// once no P has run for a while; the M that takes the next idle P wakes it (pidleget_locked()).
-// Hints wake it from a long sleep when work waits (blocking_begin()). It never allocates and makes
-// no threads: it may be rescuing a goroutine that holds the allocator's lock.
+// It sleeps until the next slice or hinted call that it knows of has gone on for too long, at most
+// 10 ms, and for good once no P has run for a while; the M that takes the next idle P wakes it
+// (pidleget_locked()). Hints wake it from a long sleep when work waits (blocking_begin()), and so
+// do slices that are to be short (begin_hog_slice()). A wake-up costs as much as a few rounds: so
+// after one by a hint it stays for as many, to meet the next hint awake, and no longer. (With
+// rounds every 20 us for a millisecond after each wake-up it took a fifth of the only core.) It
+// never allocates and makes no threads: it may be rescuing a goroutine that holds the allocator's
+// lock.
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <optional>
 
 #include "runtime/kernel_slice.h"
 #include "runtime/netpoll.h"
@@ -23,7 +31,11 @@ namespace treadle::rt {
 namespace {
 
 constexpr std::int64_t kMicrosecond = 1'000;
-constexpr std::int64_t kSlice = 10'000 * kMicrosecond;    // a goroutine that gave no hint
+// A goroutine that gave no hint. Where several have been found blocked so, the slices of all are
+// halved, down to the next constant, and doubled again when none was found for a while: 64 new
+// connections whose handlers blocked without a hint held the only P for 10 ms each.
+constexpr std::int64_t kSlice = 10'000 * kMicrosecond;
+constexpr std::int64_t kLongerSliceAfter = 100'000 * kMicrosecond;
 constexpr std::int64_t kShortSlice = 500 * kMicrosecond;  // one that is known to compute for long
 // One that is known to block. Sooner than the one before: it has no use for the P, and whoever
 // calls a slow library in a handler does so for each request. 64 clients of a handler that waited
@@ -36,14 +48,12 @@ constexpr std::int64_t kReviewProcsEvery = 1'000'000 * kMicrosecond;
 constexpr std::int64_t kBlockedForLong = 5 * kSlice;
 constexpr std::int64_t kAskForThreadEvery = 100'000 * kMicrosecond;
 constexpr std::int64_t kHintSlice = 20 * kMicrosecond;  // one in a hinted call
-// A hinted call as long as this makes the network wait, if nobody polls it, and is expected again.
-constexpr std::int64_t kLongHint = 100 * kMicrosecond;
-constexpr std::uint32_t kExpectLong = 64;
 constexpr std::int64_t kMinSleep = 20 * kMicrosecond;
 constexpr std::int64_t kMaxSleep = 10'000 * kMicrosecond;
 constexpr std::int64_t kWakeSleep = 1'000 * kMicrosecond;  // after a deep sleep
-constexpr int kQuickRounds = 50;  // rounds at kMinSleep without a find before they grow longer
-constexpr int kDeepRounds = 5;    // rounds at kMaxSleep with every P idle before the deep sleep
+constexpr int kQuickRounds = 4;  // rounds at kMinSleep without a find before they grow longer
+constexpr int kGrowth = 8;
+constexpr int kDeepRounds = 5;  // rounds at kMaxSleep with every P idle before the deep sleep
 constexpr std::uint64_t kSweepFrom = 256;  // stacks, from which on idle ones are trimmed
 
 // CPU time of the M's thread.
@@ -63,38 +73,66 @@ void sample_cpu(P* p, const M* m, std::int64_t now) noexcept {
   p->seen_cpu_when = now;
 }
 
+// The slice of goroutines nothing is known of. sysmon's thread only.
+class WholeSlice {
+ public:
+  std::int64_t length() const noexcept { return length_; }
+  void found_blocked(std::int64_t now) noexcept {
+    length_ = std::max(length_ / 2, kShortSlice);
+    changed_ = now;
+  }
+  void look(std::int64_t now) noexcept {
+    if (length_ == kSlice || now - changed_ < kLongerSliceAfter) return;
+    length_ = std::min(length_ * 2, kSlice);
+    changed_ = now;
+  }
+
+ private:
+  std::int64_t length_ = kSlice;
+  std::int64_t changed_ = 0;
+} constinit whole_slice;
+
 std::int64_t slice_of(SliceKind kind) noexcept {
   switch (kind) {
-    case SliceKind::whole: return kSlice;
+    case SliceKind::whole: return whole_slice.length();
     case SliceKind::computes: return kShortSlice;
     case SliceKind::blocks: break;
   }
   return kBlockSlice;
 }
 
-// Updates sysmon's view of `p`, whose last one was `interval` ago; whether its goroutine has held
-// it for too long.
-Overdue overdue(P* p, const M* m, std::int64_t now, std::int64_t interval) noexcept {
+// What one look at a P says of the goroutine that holds it.
+struct Look {
+  Overdue overdue = Overdue::no;
+  std::int64_t due = kNever;       // when it will have held the P for too long
+  std::int64_t unpolled = kNever;  // the network waits for the P, too, when not polled for so long
+};
+
+// Updates sysmon's view of `p`, whose last one was `interval` ago.
+Look look_closely(P* p, const M* m, std::int64_t now, std::int64_t interval) noexcept {
   const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
   const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
   const std::int64_t slice = slice_of(p->slice.load(std::memory_order_relaxed));
-  if (tick != p->seen_tick) {
+  const bool fresh = tick != p->seen_tick;
+  if (fresh || blk != p->seen_blk) {
+    p->seen_blk = blk;
+    p->seen_blk_when = now;
+  }
+  if (fresh) {
     p->seen_tick = tick;
     p->seen_tick_when = now;
-    p->seen_blk = blk;
-    p->seen_blk_when = now;
     p->seen_cpu_when = 0;
     if (interval > slice / 5) sample_cpu(p, m, now);  // the next look may be the one that takes it
-    return Overdue::no;
   }
-  if (blk != p->seen_blk) {
-    p->seen_blk = blk;
-    p->seen_blk_when = now;
+  if (blk & 1) {
+    const std::int64_t age = now - p->seen_blk_when;
+    if (age < kHintSlice) return {Overdue::no, p->seen_blk_when + kHintSlice, kNever};
+    return {Overdue::hinted, kNever, kLongHint};
   }
-  if ((blk & 1) && now - p->seen_blk_when >= kHintSlice) return Overdue::hinted;
   const std::int64_t age = now - p->seen_tick_when;
-  if (p->seen_cpu_when == 0 && age >= slice / 5) sample_cpu(p, m, now);
-  return age >= slice ? Overdue::unhinted : Overdue::no;
+  if (!fresh && p->seen_cpu_when == 0 && age >= slice / 5) sample_cpu(p, m, now);
+  if (age < slice) return {Overdue::no, p->seen_tick_when + slice, kNever};
+  return {Overdue::unhinted, kNever, slice};
 }
 
 // Whether the goroutine used the CPU rather than waited for something. Not a share of its slice:
@@ -103,27 +141,46 @@ bool was_computing(const P* p, const M* m) noexcept {
   return p->seen_cpu_when != 0 && cpu_time(m) - p->seen_cpu >= kShortSlice / 2;
 }
 
+// What the M's thread does, as the kernel says: one that could run and is not let to is innocent,
+// however long it holds its P.
+enum class Activity { blocked, runnable, unknown };
+
+Activity activity_of(const M* m) noexcept {
+  char path[48];
+  *fmt::format_to_n(path, sizeof path - 1, "/proc/self/task/{}/syscall",
+                    m->tid.load(std::memory_order_relaxed))
+       .out = '\0';
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return Activity::unknown;
+  // "running", or the call that it waits in, or -1 when it waits for a page.
+  char text[8];
+  const ssize_t n = ::read(fd, text, sizeof text);
+  ::close(fd);
+  if (n <= 0) return Activity::unknown;
+  return text[0] == 'r' ? Activity::runnable : Activity::blocked;
+}
+
 // What one round found, and does.
 class Round {
  public:
   Round(std::int64_t now, std::int64_t interval) noexcept : now_(now), interval_(interval) {}
 
-  // True when at least one P was taken.
-  bool run() noexcept {
+  void run() noexcept {
     LockGuard hold(sched.revoker);
     // A goroutine that ends the process keeps its P to the last.
-    if (sched.world.load(std::memory_order_relaxed) == World::ended) return false;
+    if (sched.world.load(std::memory_order_relaxed) == World::ended) return;
     for (P* p : sched.ps) look_at(p);
-    if (n_ == 0) return false;
+    if (n_ == 0) return;
     if (!spare_m_available()) {
       refuse();
-      return false;
+      return;
     }
     membarrier_all();
-    bool any = false;
-    for (std::size_t i = 0; i < n_; ++i) any |= take_one(candidates_[i]);
-    return any;
+    for (std::size_t i = 0; i < n_; ++i) take_one(candidates_[i]);
   }
+  bool took_from_hint() const noexcept { return took_from_hint_; }
+  // When the next look can be of use, as far as can be seen now.
+  std::int64_t next_due() const noexcept { return due_; }
 
  private:
   static constexpr std::size_t kMost = 64;  // a barrier serves that many; more wait for a round
@@ -131,25 +188,48 @@ class Round {
   void look_at(P* p) noexcept {
     M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
     if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running || n_ == kMost) return;
-    const Overdue why = overdue(p, m, now_, interval_);
-    if (why == Overdue::no) return;
-    const bool hinted = why == Overdue::hinted;
-    const bool long_hint = hinted && now_ - p->seen_blk_when >= kLongHint;
-    if (!work_waits(p, now_, long_hint ? kLongHint : kUnpolled) && !keeps_us_awake(p, m, hinted))
+    const Look look = look_closely(p, m, now_, interval_);
+    due_ = std::min(due_, look.due);
+    if (look.overdue == Overdue::no) return;
+    const bool hinted = look.overdue == Overdue::hinted;
+    if (!work_waits(p, now_, look.unpolled) && !keeps_us_awake(p, m, hinted)) {
+      look_again_once_unpolled(look.unpolled);
       return;
+    }
     if (!hinted && !sched.preempt) {
       ask(m);  // for its next parking call; nothing is taken, so there is no barrier either
       return;
     }
     if (!hinted && now_ - p->seen_tick_when < kSlice) {
-      if (now_ - last_short_ < kShortSliceEvery) return;
+      if (now_ - last_short_ < kShortSliceEvery) {
+        due_ = std::min(due_, last_short_ + kShortSliceEvery);
+        return;
+      }
       short_ = true;
     }
-    const Lost how = hinted                ? Lost::hinted
-                     : was_computing(p, m) ? Lost::computing
-                                           : Lost::slice_over;
+    const std::optional<Lost> how = hinted ? Lost::hinted : why_unhinted(p, m);
     // The tick was read before the ask: a slice that begins later withdraws it, or shows in it.
-    if (ask(m)) candidates_[n_++] = {p, m, p->seen_tick, how};
+    if (how && ask(m)) candidates_[n_++] = {p, m, p->seen_tick, *how};
+  }
+
+  // Nothing for one that is to keep its P for now. A slice shorter than the longest is for what is
+  // known to compute or to block, or for the times when many do; others must not suffer for it:
+  // one that lost its P because the machine was busy would be taken for one that blocks.
+  std::optional<Lost> why_unhinted(P* p, const M* m) noexcept {
+    if (was_computing(p, m)) return Lost::computing;
+    const Activity activity = activity_of(m);
+    if (activity == Activity::blocked) return Lost::slice_over;
+    const std::int64_t longest = p->seen_tick_when + kSlice;
+    const bool known = p->slice.load(std::memory_order_relaxed) != SliceKind::whole;
+    if (now_ >= longest || (activity == Activity::unknown && known))
+      return activity == Activity::unknown ? Lost::slice_over : Lost::descheduled;
+    due_ = std::min(due_, activity == Activity::unknown ? longest : now_ + kBlockSlice);
+    return {};
+  }
+
+  void look_again_once_unpolled(std::int64_t unpolled) noexcept {
+    const std::int64_t at = sched.last_poll.load(std::memory_order_relaxed) + unpolled;
+    if (at > now_) due_ = std::min(due_, at);
   }
 
   // Blocked for long, and nothing else to do: as long as its P counts as running, we watch it. Idle
@@ -167,21 +247,27 @@ class Round {
     wake_template_thread();  // it may be possible by now
   }
 
-  bool take_one(const Candidate& c) noexcept {
+  void take_one(const Candidate& c) noexcept {
     if (short_) last_short_ = now_;
-    if (!take(c)) return false;
+    const SliceKind kind = c.p->slice.load(std::memory_order_relaxed);
+    c.m->lost_at.store(c.p->seen_blk_when, std::memory_order_relaxed);
+    if (!take(c)) {
+      due_ = now_;  // inside the runtime: it gives way at its next parking call, or has to be taken
+      return;
+    }
     const bool hinted = c.how == Lost::hinted;
     (hinted ? sched.handoffs : sched.preemptions).fetch_add(1, std::memory_order_relaxed);
-    if (hinted && now_ - c.p->seen_blk_when >= kLongHint)
-      c.p->long_hints.store(kExpectLong, std::memory_order_relaxed);
+    if (hinted) took_from_hint_ = true;
+    if (c.how == Lost::slice_over && kind == SliceKind::whole) whole_slice.found_blocked(now_);
     handoffp(c.p);
-    return true;
   }
 
   const std::int64_t now_, interval_;
   Candidate candidates_[kMost];
   std::size_t n_ = 0;
   bool short_ = false;  // one of them had a short slice
+  bool took_from_hint_ = false;
+  std::int64_t due_ = kNever;
   static inline std::int64_t last_short_ = 0, last_request_ = 0;
 };
 
@@ -208,14 +294,16 @@ class Sysmon {
         if (sched.procs_by_machine.load(std::memory_order_relaxed))
           service_request(ServiceWork::review_procs);
       }
-      const bool took = Round(now, now - last_round_).run();
+      whole_slice.look(now);
+      Round round(now, now - last_round_);
+      round.run();
       last_round_ = now;
-      if (took) {
-        quiet_ = 0;
-        sleep_ = kMinSleep;
+      if (round.took_from_hint()) {
+        stay_for_hints();
       } else if (++quiet_ > kQuickRounds) {
-        sleep_ = std::min(sleep_ * 2, kMaxSleep);
+        sleep_ = std::min(sleep_ * kGrowth, kMaxSleep);
       }
+      due_ = std::min(round.next_due(), now + whole_slice.length());
     }
   }
 
@@ -237,14 +325,35 @@ class Sysmon {
       quiet_ = kQuickRounds;
       return;
     }
-    const bool slow = sleep_ > 2 * kMinSleep;
-    if (slow) sched.sysmon_slow.store(true, std::memory_order_relaxed);
-    const bool woken = futex_wait(sched.sysmon_wake, seen, sleep_) != ETIMEDOUT;
-    sched.sysmon_slow.store(false, std::memory_order_relaxed);
-    if (slow && woken) {
-      quiet_ = 0;
-      sleep_ = kMinSleep;
-    }
+    std::int64_t sleep = std::clamp(due_ - nanotime(), kMinSleep, sleep_);
+    sched.sysmon_nap.store(sleep, std::memory_order_relaxed);
+    // Pairs with wake_sysmon_for_slice() and wake_sysmon_for_hint(): what began before it could see
+    // the nap is seen here. The M that the last round started ran at once on our CPU, blocked at
+    // once, and was found 10 ms later.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (short_one_began()) sleep = kMinSleep;
+    futex_wait(sched.sysmon_wake, seen, sleep);
+    sched.sysmon_nap.store(0, std::memory_order_relaxed);
+    if (sched.hint_waits.load(std::memory_order_relaxed) &&
+        sched.hint_waits.exchange(false, std::memory_order_relaxed))
+      stay_for_hints();
+  }
+
+  // A slice or a call that must not last until the end of a long nap.
+  static bool short_one_began() noexcept {
+    return std::any_of(sched.ps.begin(), sched.ps.end(), [](const P* p) {
+      const M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
+      if (!m) return false;
+      const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
+      return ((blk & 1) && blk != p->seen_blk) ||
+             (p->slice.load(std::memory_order_relaxed) != SliceKind::whole &&
+              p->schedtick.load(std::memory_order_relaxed) != p->seen_tick);
+    });
+  }
+
+  void stay_for_hints() noexcept {
+    quiet_ = 0;
+    sleep_ = kMinSleep;
   }
 
   // Under sched.lock, so that the M that takes the first P either is seen here or sees the flag.
@@ -262,6 +371,7 @@ class Sysmon {
 
   std::int64_t last_round_ = 0;
   std::int64_t last_review_ = nanotime();
+  std::int64_t due_ = 0;  // when the next look is of use
   std::int64_t sleep_ = kMinSleep;
   int quiet_ = 0;        // rounds without a find
   int idle_rounds_ = 0;  // rounds at the longest sleep with every P idle
@@ -279,6 +389,19 @@ void* sysmon_main(void*) {
 void wake_sysmon() noexcept {
   sched.sysmon_wake.fetch_add(1, std::memory_order_release);
   futex_wake(sched.sysmon_wake, 1);
+}
+
+void wake_sysmon_for_hint() noexcept {
+  sched.hint_waits.store(true,
+                         std::memory_order_relaxed);  // before the wake-up, which is a release
+  wake_sysmon();
+}
+
+void wake_sysmon_for_slice(const P* p) noexcept {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with nap(): the slice has begun
+  const bool computes = p->slice.load(std::memory_order_relaxed) == SliceKind::computes;
+  const std::int64_t slice = computes ? kShortSlice : kBlockSlice;
+  if (sched.sysmon_nap.load(std::memory_order_relaxed) > slice) wake_sysmon();
 }
 
 bool ask(M* m) noexcept {
