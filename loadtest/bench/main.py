@@ -247,7 +247,8 @@ def measure_all(options, top, cases, old):
     measured = names + ([scale.NAME] if sizes.records else [])
     result = {
         "head": head,
-        "parts": [{**{k: head[k] for k in ("command", "date", "commit")}, "cases": measured}],
+        "parts": [{**{k: head[k] for k in ("command", "date", "commit")}, "cases": measured,
+                   "rounds": rounds, "seconds": length}],
         "options": {"rounds": rounds, "seconds": length, "pinned": not options.no_pin,
                     "full": options.full, "took_s": round(time.monotonic() - begin)},
         "cases": names, "rates": run.rates, "others": run.others,

@@ -42,9 +42,10 @@ def head_lines(run):
     where = ("server on CPU 0 with one worker, load on CPU 1, unless a case says otherwise"
              if options["pinned"] else "two workers, nothing pinned")
     runs = "\n".join(f"- `{part['command']}`, {part['date']}, commit {part['commit']}"
+                     + (f": {part['rounds']} rounds of {part['seconds']:g} s" if "rounds" in part else "")
                      for part in run["parts"])
     return (f"{runs}\n\nKernel {head['kernel']}, {head['cpu']}, {head['cores']} cores. {versions}.\n\n"
-            f"{options['rounds']} rounds of {options['seconds']:g} s for each figure; {where}.\n")
+            f"{where[0].upper()}{where[1:]}.\n")
 
 
 HOW = """A figure is the median of its rounds, with the lowest and the highest in brackets. In a round all servers of
