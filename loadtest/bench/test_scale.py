@@ -5,7 +5,7 @@ import stat
 import tempfile
 import unittest
 
-from bench import scale
+from bench import main, scale
 
 PROGRAM = """#!/bin/sh
 case $1 in
@@ -61,6 +61,27 @@ class OfTheReport(unittest.TestCase):
     def test_a_row_shows_work_before_time(self):
         text = scale.section([record(100, [10, 30, 20], 293.0), record(1_000_000, [50])])
         self.assertIn("| a yield | **293**; 20.0 (10.0-30.0) ns | 50.0 ns |", text)
+
+
+class OfAnOlderRun(unittest.TestCase):
+    @staticmethod
+    def run_of(sizes, problems=()):
+        return {"cases": [], "records": [], "rates": {}, "others": {}, "problems": list(problems),
+                "parts": [{"command": "x", "cases": [scale.NAME] if sizes else []}],
+                "options": {"full": bool(sizes)}, "scale": sizes}
+
+    def test_sizes_are_kept_where_they_are_not_measured_again(self):
+        old = self.run_of([record(100, [1])], ["scale, wake beside 100: ended with 1"])
+        got = main.add_to(old, self.run_of([]))
+        self.assertEqual(got["scale"], old["scale"])
+        self.assertEqual(got["problems"], old["problems"])
+        self.assertEqual(len(got["parts"]), 2)
+
+    def test_new_sizes_replace_them(self):
+        old = self.run_of([record(100, [1])], ["scale, wake beside 100: ended with 1"])
+        got = main.add_to(old, self.run_of([record(100, [2])]))
+        self.assertEqual(got["scale"][0]["ns"], [2])
+        self.assertEqual(got["problems"], [])
 
 
 if __name__ == "__main__":
