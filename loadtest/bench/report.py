@@ -36,14 +36,18 @@ def table(headings, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def rounds_of(part):
+    n = part.get("rounds")
+    return f", {n} round{'s' if n > 1 else ''} of {part['seconds']:g} s for each figure" if n else ""
+
+
 def head_lines(run):
     head, options = run["head"], run["options"]
     versions = ", ".join(f"{n} {v}" for n, v in head["versions"].items())
     where = ("server on CPU 0 with one worker, load on CPU 1, unless a case says otherwise"
              if options["pinned"] else "two workers, nothing pinned")
     runs = "\n".join(f"- `{part['command']}`, {part['date']}, commit {part['commit']}"
-                     + (f": {part['rounds']} rounds of {part['seconds']:g} s" if "rounds" in part else "")
-                     for part in run["parts"])
+                     + rounds_of(part) for part in run["parts"])
     return (f"{runs}\n\nKernel {head['kernel']}, {head['cpu']}, {head['cores']} cores. {versions}.\n\n"
             f"{where[0].upper()}{where[1:]}.\n")
 
@@ -53,9 +57,9 @@ a case are measured in turn, in an order that rotates; a ratio is the median of 
 threads and processes of the server, by the kernel's clock, divided by the requests answered; "CPUs" is how much of one
 the server used at saturation, where a load asks as fast as it is answered: below 1 the load was the limit. Latencies are
 taken at one fixed rate for all, a quarter of what treadle reaches, from when a request was due. "of 0.1 s" is the p99 of the
-median tenth of a second: a stall of 10 ms a second decides the whole p99, and one tenth of these. "waited ms" is for how long
-the server's threads could have run in that window while others had the CPU (the kernel's own threads, for the most part): where
-it is large, p99 is the machine's. All time-outs and limits of treadle are on.
+median tenth of a second: a stall of 10 ms a second decides the whole p99, and one tenth of these. "waited ms" is for how long the
+server's threads could have run in that window while others had the CPU: the kernel's threads, or, of servers that run several on one
+CPU (Go), their own. Where it is large and p99 far above that of 0.1 s, p99 is the machine's. All time-outs and limits of treadle are on.
 """
 
 
