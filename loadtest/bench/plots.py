@@ -142,8 +142,12 @@ def _scale(out, file, what, lines):
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(what)
     _from_zero(counts)
-    times.set_yscale("log")
-    times.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    medians = [stats.Spread(r["ns"]).median for records in lines.values() for r in records]
+    if max(medians) > 5 * min(medians):
+        times.set_yscale("log")
+        times.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:
+        _from_zero(times)
     for axes in (counts, times):
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         axes.yaxis.set_minor_formatter(NullFormatter())
