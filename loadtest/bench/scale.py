@@ -117,7 +117,7 @@ def cell(record):
 
 
 EXPLANATION = f"""In bold the instructions of an operation in user space, by callgrind, which repeat to the digit; beside them CPU nanoseconds, the
-kernel's included, as median and spread of the rounds. The first say how much work there is; the second grow besides with what no longer
+kernel's included (of connections also the client's send and receive), as median and spread of the rounds. The first say how much work there is; the second grow besides with what no longer
 fits the caches: a million goroutines take 5 GB. One P. Instructions are counted up to n = {COUNTED_MOST:,}, since
 valgrind does not take a million stacks. Connections end at 10,000: the limit here is 20,000 descriptors.
 """
