@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Loads a treadle app with wrk and prints, for each case, requests a second, latency at the 50th and
-# 99th percentile, and the server's CPU microseconds per request.
+# Loads the sample apps, as users build and run them, with wrk, and prints for each case requests a
+# second, latency at the 50th and 99th percentile, and the server's CPU microseconds per request; with
+# --url any server that runs already. How treadle stands beside its peers, ratios, and latencies that
+# count from when a request was due: loadtest/compare, whose servers are made to be compared.
 #
 #   bash loadtest/run.sh                          every case, on the release build, which it makes
 #   bash loadtest/run.sh plaintext-64 json        only these
@@ -63,12 +65,14 @@ need_packages "${packages[@]}" wrk
 [ -n "$url" ] || build_preset release treadle-hello treadle-demo treadle-files treadle-hold
 
 work=$(mktemp -d)
-server='' beside='' failed=''
+server='' beside='' holder='' failed=''
 fail() { echo "$program: $*" >&2; failed=1; }
 
 stop_beside() { kill "$beside" 2>/dev/null || true; wait "$beside" 2>/dev/null || true; beside=; }
+stop_holder() { kill -KILL "$holder" 2>/dev/null || true; wait "$holder" 2>/dev/null || true; holder=; }
 stop() {
   [ -z "$beside" ] || stop_beside
+  [ -z "$holder" ] || stop_holder
   [ -z "$server" ] || { kill -TERM "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
   server=
 }
@@ -80,10 +84,13 @@ on() { [ -z "$pin" ] || echo "taskset -c $1"; }
 cpu_ns() { cat /proc/"$1"/task/*/schedstat 2>/dev/null | awk '{n += $1} END {printf "%.0f", n}'; }
 
 start_server() { # app
-  local app=$1 log=$work/server.log extra=()
+  local app=$1 log=$work/server.log extra=() files
   base=
   : >"$log"  # here, not by the child below alone: it may come later than the first look
   [ "$app" = hello ] || extra=(--root "$work/www")
+  # The default keeps half of the descriptors for files that handlers open.
+  files=$(ulimit -Hn)
+  [[ $files != unlimited && $files -gt 2000 ]] && extra+=(--max-connections $((files - 512)))
   # shellcheck disable=SC2046
   $(on 0) "$bin/treadle-$app" --listen 127.0.0.1:0 --procs "$procs" "${extra[@]}" >>"$log" 2>&1 &
   server=$!
@@ -154,15 +161,29 @@ rounds_of() { # name url connections script
   row "$1" "$work/rows"
 }
 
-# The connections that are held, and how the server answers meanwhile.
+# Resident kilobytes of the server.
+resident_kb() { awk '/^VmRSS:/ {print $2}' /proc/"$server"/status; }
+
+# The memory of connections that are held after a request each, and how the server answers meanwhile.
 hold() { # name path connections
-  local held
+  local before bytes gate
+  before=$(resident_kb)
+  [ -p "$work/gate" ] || mkfifo "$work/gate"
+  exec {gate}<>"$work/gate"
   # shellcheck disable=SC2046
-  held=$($(on 1) "$bin/treadle-hold" "${base#http://}" "$2" "$3" 2000 "$server") ||
-    { fail "$1: treadle-hold failed"; return; }
-  awk -v name="$1" '{for (i = 2; i <= NF; i++) {split($i, f, "="); v[f[1]] = f[2]}
-    printf "%-15s %d connections held, %d bytes of server memory each; another one meanwhile: p50 %.3f p99 %.3f\n",
-      name, v["connections"], v["bytes_each"], v["p50"] / 1000, v["p99"] / 1000}' <<<"$held"
+  $(on 1) "$bin/treadle-hold" --port "${base##*:}" --path "$2" --connections "$3" <"$work/gate" >"$work/held" &
+  holder=$!
+  until grep -qs '^ready' "$work/held"; do
+    kill -0 "$holder" 2>/dev/null || { fail "$1: treadle-hold holds no connections"; holder=; return; }
+    sleep 0.05
+  done
+  bytes=$((($(resident_kb) - before) * 1024 / $3))
+  rounds_of "$1" "$base$2" 64 get
+  echo "  beside $3 idle connections, with $bytes bytes of the server's memory each"
+  echo >&"$gate"
+  wait "$holder" || fail "$1: not every held connection was answered again"
+  holder=
+  exec {gate}>&-
 }
 
 mkdir "$work/www"

@@ -133,12 +133,12 @@ CURVE_IDLE = (1000, 3000, 6000, 10000)
 def curves():
     """The cases that only --full measures: they feed the plots."""
     base = Case("", "", "curve", PLAINTEXT, entries("bare treadle go nginx h2o"), body=HELLO,
-                length=len(HELLO), full=True, rounds=1)
+                length=len(HELLO), full=True)
     for n in CURVE_CONNECTIONS:
         yield replace(base, name=f"curve-{n}", title=f"Plaintext over {n:,} connections",
                       connections=n)
     for n in CURVE_IDLE[:-1]:
-        yield replace(base, kind="idle", name=f"idle-{n}", connections=n, reference="nginx",
+        yield replace(base, kind="idle", name=f"idle-{n}", connections=n, reference="nginx", rounds=1,
                       entries=entries("treadle go nginx h2o beast"),
                       title=f"{n:,} idle connections after a request each")
 

@@ -51,7 +51,7 @@ class Generators:
             meter = proc.CpuMeter(server.process.pid)
             g.answer()
             got = g.result(limit_of(flags))
-            got["cpu_ns"] = meter.elapsed()
+            got["cpu_ns"], got["waited_ns"] = meter.elapsed(), meter.waited()
         # Not sent or not answered in time is the server's slowness, no wrong answer.
         got["behind"] = got.get("unsent", 0) + got.get("unanswered", 0)
         got["errors"] -= got["behind"]

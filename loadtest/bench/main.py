@@ -10,7 +10,7 @@ import tempfile
 import time
 from dataclasses import replace
 
-from bench import machine, measure, proc, report, targets
+from bench import machine, measure, proc, report, scale, targets
 from bench.cases import CASES, curves
 from bench.load import Generators
 from bench.measure import Bench
@@ -28,7 +28,8 @@ def parse(arguments):
                     "ratios. Exit code 1: something could not be measured, 2: bad usage.")
     p.add_argument("--list", action="store_true", help="the cases and their peers")
     p.add_argument("--quick", action="store_true", help="few cases, one round of 1 s: under 2 minutes")
-    p.add_argument("--full", action="store_true", help="also curves over connections, and plots")
+    p.add_argument("--full", action="store_true",
+                   help="also curves over connections, work per operation over size, and plots")
     p.add_argument("--case", action="append", metavar="NAME", help="only this one (again: these)")
     p.add_argument("--peer", action="append", metavar="NAME", help="only this one (again: these)")
     p.add_argument("--rounds", type=positive, metavar="N", help="of each case (3)")
@@ -42,7 +43,7 @@ def parse(arguments):
     p.add_argument("--programs", metavar="DIR", help=argparse.SUPPRESS)
     p.add_argument("--generators", metavar="DIR", help=argparse.SUPPRESS)
     options = p.parse_args(arguments)
-    names = [c.name for c in all_cases(True)]
+    names = [c.name for c in all_cases(True)] + [scale.NAME]
     for name in options.case or ():
         if name not in names:
             p.error(f"no case {name} (see --list)")
@@ -93,6 +94,7 @@ class Run:
     def __init__(self, bench, cases, rounds, rate):
         self.bench, self.cases, self.rounds, self.rate = bench, cases, rounds, rate
         self.records, self.rates, self.problems, self.others = [], {}, [], {}
+        self.curve_rate = 0  # of a curve that an earlier run has begun
 
     def all(self):
         for case in self.cases:
@@ -131,8 +133,7 @@ class Run:
         if not (case.fixed or case.kind in ("idle", "isolation")) or case.kind == "active":
             return 0
         # One rate for the whole curve: p99 over connections must not follow the calibration.
-        same = self.rate or next((rate for name, rate in self.rates.items()
-                                  if case.kind == "curve" and name.startswith("curve-")), 0)
+        same = self.rate or (case.kind == "curve" and (curve_rate(self.rates) or self.curve_rate))
         if same:
             self.rates[case.name] = same
             return same
@@ -148,6 +149,10 @@ class Run:
     def _problem(self, text):
         say(f"  {text}")
         self.problems.append(" ".join(text.split()))
+
+
+def curve_rate(rates):
+    return next((rate for name, rate in rates.items() if name.startswith("curve-")), 0)
 
 
 def say(text):
@@ -197,27 +202,70 @@ def add_to(old, run):
     order = [c.name for c in all_cases(True)]
     run["cases"] = sorted(kept + run["cases"], key=order.index)
     run["records"] = [r for r in old["records"] if r["case"] in kept] + run["records"]
-    run["problems"] = [p for p in old["problems"] if p.split(",")[0] in kept] + run["problems"]
     for name in kept:
         for table in ("rates", "others"):
             if name in old[table]:
                 run[table][name] = old[table][name]
+    if old.get("scale") and not run["scale"]:
+        run["scale"] = old["scale"]
+        kept.append(scale.NAME)
+    run["problems"] = [p for p in old["problems"] if p.split(",")[0] in kept] + run["problems"]
     run["parts"] = [p for p in old["parts"] if set(p["cases"]) & set(kept)] + run["parts"]
     run["options"]["full"] |= old["options"]["full"]
     return run
 
 
+def wants_scale(options):
+    return scale.NAME in options.case if options.case else options.full
+
+
+def list_cases():
+    for case in all_cases(True):
+        print(f"{case.name:16} {case.title} ({', '.join(e.name() for e in case.entries)})"
+              + (" [--full]" if case.full else ""))
+    print(f"{scale.NAME:16} Work per operation beside 100 to 1,000,000 others (treadle) [--full]")
+
+
+def measure_all(options, top, cases, old):
+    """Measures and returns the run as it stands in the JSON file. `old`: the one that it will be
+    added to, or None; a curve that it has begun goes on at its rate."""
+    rounds = options.rounds or (1 if options.quick else 3)
+    length = options.seconds or 1.0
+    begin = time.monotonic()
+    sizes = scale.Scale(os.path.join(top, "build", "release", "bin", "treadle-scale"), rounds,
+                        None if options.no_pin else measure.SERVER_CPU, say)
+    with tempfile.TemporaryDirectory(prefix="treadle-compare-") as folder:
+        site = make_site(folder, options.programs or os.path.join(top, "build", "peers"))
+        generators = Generators(options.generators or os.path.join(top, "build", "load"))
+        run = Run(Bench(site, generators, length), cases, rounds, options.rate)
+        run.curve_rate = curve_rate(old["rates"]) if old else 0
+        run.all()
+    if wants_scale(options):
+        sizes.all()
+    head = machine.head(top, " ".join(["loadtest/compare", *options.words]))
+    names = [c.name for c in cases]
+    measured = names + ([scale.NAME] if sizes.records else [])
+    result = {
+        "head": head,
+        "parts": [{**{k: head[k] for k in ("command", "date", "commit")}, "cases": measured,
+                   "rounds": rounds, "seconds": length}],
+        "options": {"rounds": rounds, "seconds": length, "pinned": not options.no_pin,
+                    "full": options.full, "took_s": round(time.monotonic() - begin)},
+        "cases": names, "rates": run.rates, "others": run.others,
+        "problems": run.problems + sizes.problems, "records": run.records, "scale": sizes.records,
+    }
+    return result
+
+
 def main(arguments):
     options = parse(arguments)
+    options.words = arguments
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    top = os.path.dirname(here)
     cases = chosen(options)
     if options.list:
-        for case in all_cases(True):
-            print(f"{case.name:16} {case.title} ({', '.join(e.name() for e in case.entries)})"
-                  + (" [--full]" if case.full else ""))
+        list_cases()
         return 0
-    if not cases:
+    if not cases and not wants_scale(options):
         say("loadtest/compare: none of these peers is in these cases")
         return 2
     if not options.no_pin and os.sched_getaffinity(0) < {0, 1}:
@@ -225,33 +273,18 @@ def main(arguments):
         return 2
     # A server or generator is stopped on the way out of its block: let signals take that way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    rounds = options.rounds or (1 if options.quick else 3)
-    length = options.seconds or 1.0
-    with tempfile.TemporaryDirectory(prefix="treadle-compare-") as folder:
-        site = make_site(folder, options.programs or os.path.join(top, "build", "peers"))
-        generators = Generators(options.generators or os.path.join(top, "build", "load"))
-        run = Run(Bench(site, generators, length), cases, rounds, options.rate)
-        begin = time.monotonic()
-        run.all()
-    head = machine.head(top, " ".join(["loadtest/compare", *arguments]))
-    names = [c.name for c in cases]
-    result = {
-        "head": head,
-        "parts": [{**{k: head[k] for k in ("command", "date", "commit")}, "cases": names}],
-        "options": {"rounds": rounds, "seconds": length, "pinned": not options.no_pin,
-                    "full": options.full, "took_s": round(time.monotonic() - begin)},
-        "cases": names, "rates": run.rates, "others": run.others, "problems": run.problems,
-        "records": run.records,
-    }
     out = options.out or os.path.join(here, "reports")
+    old = None
     if options.add and os.path.exists(os.path.join(out, "report.json")):
         with open(os.path.join(out, "report.json"), encoding="utf-8") as f:
-            result = add_to(json.load(f), result)
-    print(write(result, out))
+            old = json.load(f)
+    result = measure_all(options, os.path.dirname(here), cases, old)
+    problems = result["problems"]
+    print(write(add_to(old, result) if old else result, out))
     say(f"loadtest/compare: {out}/REPORT.md, after {result['options']['took_s']} s")
-    for problem in run.problems:
+    for problem in problems:
         say(f"loadtest/compare: {problem}")
-    return 1 if run.problems else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ class Measurement:
         for name in ("p50", "p99", "p999", "max"):
             self.figures[prefix + name] = got[name + "_us"]
         self.figures[prefix + "late_p99"] = got["late_p99_us"]
+        self.figures[prefix + "waited"] = got["waited_ns"] / 1e6
+        if "slice_p99_us" in got:
+            self.figures[prefix + "slice_p99"] = got["slice_p99_us"]
         if got["behind"]:
             self.notes.append(f"did not keep up with {got['rate']:,.0f}/s: {got['behind_text']}")
 

@@ -6,9 +6,9 @@ import matplotlib
 
 matplotlib.use("Agg")  # no display
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator  # noqa: E402
 
-from bench import stats, targets  # noqa: E402
+from bench import scale, stats, targets  # noqa: E402
 from bench.cases import CURVE_CONNECTIONS, CURVE_IDLE  # noqa: E402
 
 COLOURS = {"treadle": "#c2410c", "bare": "#6b7280", "go": "#0284c7", "fasthttp": "#0f766e",
@@ -22,18 +22,23 @@ def draw(run, out):
     records, made = run["records"], []
     curves = {n: f"curve-{n}" for n in CURVE_CONNECTIONS}
     idle = {n: f"idle-{n}" for n in CURVE_IDLE}
-    for title, file, cases, figure, scale, unit, logarithmic in (
+    for title, file, cases, figure, factor, unit, logarithmic in (
             ("Throughput over connections", "throughput", curves, "rps", 1e-3,
              "thousand requests/s", False),
             ("p99 over connections, at a fixed rate", "p99", curves, "p99", 1e-3, "ms", True),
-            ("CPU per request over connections", "cpu", curves, "cpu", 1e-3, "us", False),
-            ("Memory of idle connections", "idle", idle, "pss_total", 1 / 2**20, "MB", True)):
+            ("CPU per request over connections", "cpu", curves, "cpu", 1e-3, "CPU µs per request",
+             False),
+            ("Memory of idle connections", "idle", idle, "pss_total", 1 / 2**20, "MiB", True)):
         lines = curve_lines(records, cases, figure)
         if lines:
-            made.append((title, _curve(out, title, file, lines, scale, unit, logarithmic)))
+            made.append((title, _curve(out, title, file, lines, factor, unit, logarithmic)))
     bars = isolation_bars(records)
     if bars:
         made.append(("Plaintext beside blocking handlers and CPU hogs", _isolation(out, bars)))
+    for file, what, names in scale.GROUPS:
+        lines = scale.lines(run.get("scale") or [], names)
+        if lines:
+            made.append((f"Work per operation over {what}", _scale(out, f"scale-{file}", what, lines)))
     return made
 
 
@@ -67,14 +72,19 @@ def _plain(value, _):
     return f"{value:,.10g}"
 
 
-def _curve(out, title, file, lines, scale, unit, logarithmic):
+def _from_zero(axes):
+    """Up from zero, with room above the highest point."""
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
+
+
+def _curve(out, title, file, lines, factor, unit, logarithmic):
     figure, axes = plt.subplots(figsize=(7, 4.2))
     for label, points in lines.items():
         xs = [x for x, _ in points]
-        axes.plot(xs, [s.median * scale for _, s in points], marker="o", label=label,
+        axes.plot(xs, [s.median * factor for _, s in points], marker="o", label=label,
                   color=COLOURS.get(label), linewidth=2.4 if label == "treadle" else 1.4)
-        axes.fill_between(xs, [s.low * scale for _, s in points],
-                          [s.high * scale for _, s in points], alpha=0.12,
+        axes.fill_between(xs, [s.low * factor for _, s in points],
+                          [s.high * factor for _, s in points], alpha=0.12,
                           color=COLOURS.get(label), linewidth=0)
     axes.set_xscale("log")
     ticks = sorted({x for points in lines.values() for x, _ in points})
@@ -86,7 +96,7 @@ def _curve(out, title, file, lines, scale, unit, logarithmic):
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
     axes.set(title=title, xlabel="connections", ylabel=unit)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return _save(figure, out, file)
@@ -111,8 +121,45 @@ def _isolation(out, bars):
     return _save(figure, out, "isolation")
 
 
-def _save(figure, out, file):
-    figure.tight_layout()
+def _scale(out, file, what, lines):
+    """Instructions on the left, which show the work; nanoseconds on the right, which show the caches
+    as well."""
+    figure, (counts, times) = plt.subplots(1, 2, figsize=(9, 3.9))
+    for name, records in lines.items():
+        counted = [r for r in records if r["instructions"] is not None]
+        line, = counts.plot([r["n"] for r in counted], [r["instructions"] for r in counted],
+                            marker="o", label=name)
+        spreads = [stats.Spread(r["ns"]) for r in records]
+        xs = [r["n"] for r in records]
+        times.plot(xs, [s.median for s in spreads], marker="o", color=line.get_color())
+        times.fill_between(xs, [s.low for s in spreads], [s.high for s in spreads], alpha=0.15,
+                           color=line.get_color(), linewidth=0)
+    ticks = sorted({r["n"] for records in lines.values() for r in records})
+    for axes in (counts, times):
+        axes.set_xscale("log")
+        axes.set_xlim(ticks[0] / 1.5, ticks[-1] * 1.5)
+        axes.set_xticks(ticks)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel(what)
+    _from_zero(counts)
+    medians = [stats.Spread(r["ns"]).median for records in lines.values() for r in records]
+    if max(medians) > 5 * min(medians):
+        times.set_yscale("log")
+        times.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:
+        _from_zero(times)
+    for axes in (counts, times):
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    counts.set(title="Work", ylabel="instructions per operation")
+    times.set(title="Time, caches included", ylabel="CPU ns per operation")
+    figure.legend(*counts.get_legend_handles_labels(), frameon=False, loc="lower center",
+                  ncols=len(lines))
+    return _save(figure, out, file, rect=(0, 0.07, 1, 1))
+
+
+def _save(figure, out, file, rect=(0, 0, 1, 1)):
+    figure.tight_layout(rect=rect)
     figure.savefig(os.path.join(out, file + ".png"), dpi=120, metadata={"Software": None})
     figure.savefig(os.path.join(out, file + ".svg"), metadata={"Date": None, "Creator": None})
     plt.close(figure)

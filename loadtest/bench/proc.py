@@ -26,25 +26,45 @@ def cpu_ns(pid):
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
+def waited_ns(pid):
+    """Nanoseconds for which threads of a process could have run and others had their CPU."""
+    waited = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+                waited += int(f.read().split()[1])
+        except OSError:
+            pass  # it has ended
+    return waited
+
+
 class CpuMeter:
     """The CPU time of a server from here on, its children included, also those that it starts or
-    that end meanwhile (but for what a child used between our looks before it ended)."""
+    that end meanwhile (but for what a child used between our looks before it ended); and for how
+    long it waited for a CPU."""
 
     def __init__(self, pid):
         self.pid = pid
-        self.before = self._look()
+        self.before = self._look(cpu_ns)
+        self.waited_before = self._look(waited_ns)
 
-    def _look(self):
-        used = {}
+    def _look(self, what):
+        seen = {}
         for p in tree(self.pid):
             try:
-                used[p] = cpu_ns(p)
+                seen[p] = what(p)
             except OSError:
                 pass
-        return used
+        return seen
 
     def elapsed(self):
-        return sum(max(0, now - self.before.get(p, 0)) for p, now in self._look().items())
+        return self._since(self.before, cpu_ns)
+
+    def waited(self):
+        return self._since(self.waited_before, waited_ns)
+
+    def _since(self, before, what):
+        return sum(max(0, now - before.get(p, 0)) for p, now in self._look(what).items())
 
 
 def _field(path, name):

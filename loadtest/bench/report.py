@@ -1,25 +1,31 @@
 """The Markdown report of a run."""
 
-from bench import stats, targets
+from bench import scale, stats, targets
 from bench.cases import by_name
 
 # figure, heading, scale, whether a ratio to the case's reference follows
 SATURATED = (("rps", "requests/s", 1, True), ("busy", "CPUs", 1, False),
              ("cpu", "CPU ns per request", 1, True))
 FIXED = (("fixed_cpu", "CPU ns at the fixed rate", 1, True), ("p50", "p50 us", 1, False),
-         ("p99", "p99 us", 1, True))
+         ("p99", "p99 us", 1, True), ("slice_p99", "of 0.1 s", 1, True),
+         ("waited", "waited ms", 1, False))
 # CPUs that others may use without a word.
 DISTURBED = 0.1
 COLUMNS = {
     "http": SATURATED + FIXED, "curve": SATURATED + FIXED, "churn": SATURATED + FIXED,
     "handshakes": SATURATED + FIXED, "echo": SATURATED + FIXED,
     "isolation": (("p50", "p50 us", 1, False), ("p99", "p99 us", 1, True),
+                  ("slice_p99", "of 0.1 s", 1, True),
                   ("p999", "p99.9 us", 1, False), ("max", "slowest us", 1, False),
                   ("fixed_cpu", "CPU ns of all per request", 1, False)),
     "idle": (("pss_each", "bytes each", 1, True), ("tables_each", "page tables each", 1, False),
              ("alone_fixed_cpu", "CPU ns per request alone", 1, False),
              ("beside_fixed_cpu", "beside them", 1, False), ("alone_p99", "p99 us alone", 1, False),
-             ("beside_p99", "beside them", 1, False)),
+             ("beside_p99", "beside them", 1, False),
+             ("alone_slice_p99", "of 0.1 s alone", 1, False),
+             ("beside_slice_p99", "beside them", 1, False),
+             ("alone_waited", "waited ms alone", 1, False),
+             ("beside_waited", "beside them", 1, False)),
     "active": (("rps", "requests/s", 1, True), ("cpu_64", "CPU ns per request of 64", 1, True),
                ("cpu", "of all", 1, True), ("growth", "growth", 1, False)),
 }
@@ -30,23 +36,30 @@ def table(headings, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def rounds_of(part):
+    n = part.get("rounds")
+    return f", {n} round{'s' if n > 1 else ''} of {part['seconds']:g} s for each figure" if n else ""
+
+
 def head_lines(run):
     head, options = run["head"], run["options"]
     versions = ", ".join(f"{n} {v}" for n, v in head["versions"].items())
     where = ("server on CPU 0 with one worker, load on CPU 1, unless a case says otherwise"
              if options["pinned"] else "two workers, nothing pinned")
     runs = "\n".join(f"- `{part['command']}`, {part['date']}, commit {part['commit']}"
-                     for part in run["parts"])
+                     + rounds_of(part) for part in run["parts"])
     return (f"{runs}\n\nKernel {head['kernel']}, {head['cpu']}, {head['cores']} cores. {versions}.\n\n"
-            f"{options['rounds']} rounds of {options['seconds']:g} s for each figure; {where}.\n")
+            f"{where[0].upper()}{where[1:]}.\n")
 
 
 HOW = """A figure is the median of its rounds, with the lowest and the highest in brackets. In a round all servers of
 a case are measured in turn, in an order that rotates; a ratio is the median of the rounds' ratios. CPU is that of all
 threads and processes of the server, by the kernel's clock, divided by the requests answered; "CPUs" is how much of one
 the server used at saturation, where a load asks as fast as it is answered: below 1 the load was the limit. Latencies are
-taken at one fixed rate for all, a quarter of what treadle reaches, from when a request was due. All time-outs and limits
-of treadle are on.
+taken at one fixed rate for all, a quarter of what treadle reaches, from when a request was due. "of 0.1 s" is the p99 of the
+median tenth of a second: a stall of 10 ms a second decides the whole p99, and one tenth of these. "waited ms" is for how long the
+server's threads could have run in that window while others had the CPU: the kernel's threads, or, of servers that run several on one
+CPU (Go), their own. Where it is large and p99 far above that of 0.1 s, p99 is the machine's. All time-outs and limits of treadle are on.
 """
 
 
@@ -146,7 +159,10 @@ def render(run, verdicts, plots=()):
         parts.append("## Figures to reach\n\n" + target_table(verdicts, run["others"]))
     for title, file in plots:
         parts.append(f"![{title}]({file})\n")
-    parts.append("## Cases\n")
+    if run.get("scale"):
+        parts.append(scale.section(run["scale"]))
+    if run["cases"]:
+        parts.append("## Cases\n")
     for name in run["cases"]:
         if any(r["case"] == name for r in records):
             parts.append(case_section(cases[name], records, run["rates"]))

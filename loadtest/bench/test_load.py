@@ -84,6 +84,23 @@ class Generators(unittest.TestCase):
         self.assertGreater(got["done"], 300)
         self.assertGreater(got["p99_us"], 400_000)
         self.assertGreater(got["p90_us"], 200_000)
+        self.assertNotIn("slice_p99_us", got)  # 20 requests in a tenth of a second have no p99
+
+    def test_one_stall_does_not_show_in_the_median_tenth_of_a_second(self):
+        stalled = []
+
+        def pause(n):
+            if n > 1000 and not stalled:
+                stalled.append(n)
+                return 0.08
+            return 0
+
+        with Canned(GOOD, pause) as server:
+            got = self.measured(server, "--rate", "3000", "--seconds", "1", "--connections", "1",
+                                "--warmup", "0")
+        self.assertEqual(got["errors"], 0)
+        self.assertGreater(got["p99_us"], 50_000)
+        self.assertLess(got["slice_p99_us"], got["p99_us"] / 2)
 
     def test_the_rate_is_kept(self):
         with Canned(GOOD) as server:

@@ -57,11 +57,27 @@ class CpuMeter(unittest.TestCase):
                 schedstat += int(f.read().split()[0])
         self.assertEqual(proc.cpu_ns(child.pid), schedstat)
 
+    def test_waiting_for_a_cpu_that_another_has_counts(self):
+        cpu = min(os.sched_getaffinity(0))
+        child, other = (self.start(f"import os\nos.sched_setaffinity(0, [{cpu}])\nprint(flush=True)\n"
+                                   "input()\n" + BURN.format(0.3) + "print(flush=True)\ninput()")
+                        for _ in range(2))
+        for each in (child, other):
+            each.stdout.readline()
+        meter = proc.CpuMeter(child.pid)
+        for each in (child, other):
+            each.stdin.write(b"\n")
+            each.stdin.flush()
+        for each in (child, other):
+            each.stdout.readline()
+        self.assertGreater(meter.waited(), 0.1e9)
+
     def test_nothing_is_nothing(self):
         child = self.start("input()")
         time.sleep(0.3)
         meter = proc.CpuMeter(child.pid)
         self.assertEqual(meter.elapsed(), 0)
+        self.assertLess(meter.waited(), 0.05e9)
         child.kill()
         child.wait()
         self.assertEqual(meter.elapsed(), 0)

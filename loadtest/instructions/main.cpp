@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -19,10 +18,8 @@
 #include <vector>
 
 #include <treadle/runtime.h>
-#include <treadle/timer.h>
 
 #include "cases.h"
-#include "runtime/sched.h"
 
 namespace {
 
@@ -32,31 +29,6 @@ std::vector<Case> all_cases() {
   std::vector<Case> all = instructions::scheduler_cases();
   for (const Case& c : instructions::server_cases()) all.push_back(c);
   return all;
-}
-
-// sysmon is to take no P from the goroutine, which is slow by the clock, as all is under valgrind:
-// it would take one in every hinted system call. Its rounds need the lock that is held here; only
-// the sleep before such a round shows, in what a hint does, and it ends soon.
-void wait_for_sysmon() {
-  const auto until = treadle::Deadline::after(std::chrono::seconds(10));
-  do {
-    if (until.passed()) instructions::give_up("sysmon still sleeps after 10 s");
-    if (!treadle::sleep(std::chrono::milliseconds(20))) instructions::give_up("sleep failed");
-  } while (treadle::rt::sched.sysmon_slow.load(std::memory_order_relaxed));
-}
-
-void run_case(const Case& c, std::int64_t n) {
-  const treadle::rt::LockGuard no_round(treadle::rt::sched.revoker);
-  wait_for_sysmon();
-  const instructions::Body body = c.prepare();
-  body(n);
-  instructions::begin_count();
-  body(n);
-  instructions::end_count("once");
-  instructions::begin_count();
-  body(2 * n);
-  instructions::end_count("twice");
-  std::printf("operations=%lld\n", static_cast<long long>(n));
 }
 
 void about() {
@@ -103,6 +75,6 @@ int main(int argc, char** argv) {
   std::int64_t n = argc == 3 ? parse_count(argv[2]) : found->count;
   if (n == 0) return usage("'" + std::string(argv[2]) + "' is no count of operations");
   n = (n + found->step - 1) / found->step * found->step;
-  treadle::run({.max_procs = 1}, [&] { run_case(*found, n); });
+  treadle::run({.max_procs = 1}, [&] { instructions::count_operations(found->prepare, n); });
   return EXIT_SUCCESS;
 }

@@ -11,6 +11,7 @@
 
 #include <chrono>
 
+#include "../operations.h"
 #include "cases.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
@@ -40,12 +41,6 @@ void go_and_exit(std::int64_t n) {
     treadle::go([] {});
     treadle::gosched();
   }
-}
-
-void yield(std::int64_t n) {
-  in_two(n / 2, [](std::int64_t each, int) {
-    for (std::int64_t i = 0; i < each; ++i) treadle::gosched();
-  });
 }
 
 // The two that park_and_ready() switches between. One P and no preemption: plain fields do.
@@ -79,22 +74,6 @@ void park_and_ready(std::int64_t n) {
   });
 }
 
-// There and back.
-void ping_pong(std::int64_t n) {
-  auto ping = treadle::make_chan<int>();
-  auto pong = treadle::make_chan<int>();
-  treadle::go([ping, pong] {
-    while (auto v = ping.recv()) pong.send(*v);
-    pong.close();
-  });
-  for (std::int64_t i = 0; i < n; ++i) {
-    ping.send(1);
-    (void)pong.recv();
-  }
-  ping.close();
-  (void)pong.recv();
-}
-
 void through_buffer(std::int64_t n) {
   auto ch = treadle::make_chan<int>(16);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -109,18 +88,6 @@ void lock_and_unlock(std::int64_t n) {
     mutex.lock();
     mutex.unlock();
   }
-}
-
-// The other one wants the lock while it is held: each lock() parks, each unlock() wakes.
-void lock_in_turn(std::int64_t n) {
-  treadle::Mutex mutex;
-  in_two(n / 2, [&mutex](std::int64_t each, int) {
-    for (std::int64_t i = 0; i < each; ++i) {
-      mutex.lock();
-      treadle::gosched();
-      mutex.unlock();
-    }
-  });
 }
 
 // An element is sent into a buffer, and select finds it.
@@ -145,13 +112,6 @@ void select_parked(std::int64_t n) {
       if (which == 1) pong.send(1);
     }
   });
-}
-
-void timer_start_stop(std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const treadle::Timer t{1h};
-    (void)t.stop();
-  }
 }
 
 // A timer is armed, the goroutine parks, the timer is due already and sends on its channel.
@@ -190,15 +150,15 @@ Body plain() {
 std::vector<Case> scheduler_cases() {
   return {
       {"go-exit", kOften, 1, &plain<go_and_exit>},
-      {"gosched", kOften, 2, &plain<yield>},
+      {"gosched", kOften, 2, &plain<operations::yield_among<2>>},
       {"park-ready", kOften, 2, &plain<park_and_ready>},
-      {"chan-ping-pong", kOften, 1, &plain<ping_pong>},
+      {"chan-ping-pong", kOften, 1, &plain<operations::ping_pong>},
       {"chan-buffered", kOften, 1, &plain<through_buffer>},
       {"mutex", kOften, 1, &plain<lock_and_unlock>},
-      {"mutex-in-turn", kOften, 2, &plain<lock_in_turn>},
+      {"mutex-in-turn", kOften, 2, &plain<operations::lock_in_turn<2>>},
       {"select-ready", kOften, 1, &plain<select_ready>},
       {"select-parked", kOften, 1, &plain<select_parked>},
-      {"timer-start-stop", kOften, 1, &plain<timer_start_stop>},
+      {"timer-start-stop", kOften, 1, &plain<operations::start_and_stop_timer>},
       {"timer-fire", kOften, 1, &plain<timer_fire>},
       {"sleep", 500, 1, &plain<sleep_alone>},
       {"blocking-hint", kOften, 1, &plain<hint>},

@@ -18,6 +18,10 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kGrace = 3 * kSecond;
 constexpr std::int64_t kWarmUpGrace = kSecond / 4;
 constexpr int kManyErrors = 100;
+// Of the window, and what one must hold at least for its p99 to be more than its slowest answer.
+constexpr std::int64_t kSlice = kSecond / 10;
+constexpr std::size_t kLeastInSlice = 200;
+constexpr std::size_t kLeastSlices = 5;
 
 // Set by SIGTERM: the window is over now, and what is under way is no error.
 volatile sig_atomic_t told_to_end = 0;
@@ -86,6 +90,10 @@ void Driver::measure() {
   }
   latency_.clear();
   late_.clear();
+  slices_.clear();
+  for (std::int64_t at = 0;
+       plan_.rate > 0 && at < static_cast<std::int64_t>(plan_.seconds * kSecond); at += kSlice)
+    slices_.emplace_back(static_cast<std::size_t>(plan_.rate * 1.3 * kSlice / kSecond));
   done_ = 0;
   gate("ready");
   window(plan_.seconds, kGrace);
@@ -176,8 +184,27 @@ void Driver::step(Client& client, Step result) {
   free_.push_back(&client);
   if (client.due_ < begin_) return;  // a straggler of the warm-up
   last_done_ = now_ns();
-  latency_.add(last_done_ - client.due_);
+  record(client.due_, last_done_ - client.due_);
   ++done_;
+}
+
+void Driver::record(std::int64_t due, std::int64_t latency) {
+  latency_.add(latency);
+  const auto slice = static_cast<std::size_t>((due - begin_) / kSlice);
+  if (slice < slices_.size()) slices_[slice].add(latency);
+}
+
+// The p99 of the median slice: what the server does while the machine lets it. One that stands
+// still for a moment once a second, or is held up by others on its CPU, has its p99 from that
+// moment alone. -1 where the slices hold too little.
+std::int64_t Driver::typical_p99() {
+  std::vector<std::int64_t> each;
+  for (Samples& slice : slices_)
+    if (slice.size() >= kLeastInSlice) each.push_back(slice.percentile(0.99));
+  if (each.size() < kLeastSlices) return -1;
+  const auto middle = each.begin() + static_cast<std::ptrdiff_t>(each.size() / 2);
+  std::nth_element(each.begin(), middle, each.end());
+  return *middle;
 }
 
 void Driver::wait(std::int64_t until) {
@@ -204,13 +231,13 @@ void Driver::wait(std::int64_t until) {
 void Driver::give_up(std::int64_t now) {
   if (told_to_end) return;
   unsent_ = static_cast<std::int64_t>(due_.size());
-  for (const std::int64_t due : due_) latency_.add(now - due);
+  for (const std::int64_t due : due_) record(due, now - due);
   due_.clear();
   unanswered_ = 0;
   for (auto& client : clients_) {
     if (!client->busy_ || client->due_ < begin_) continue;
     ++unanswered_;
-    latency_.add(now - client->due_);
+    record(client->due_, now - client->due_);
   }
   if (unanswered_ == 0 && unsent_ == 0) return;
   errors_ += static_cast<int>(unanswered_ + unsent_);
@@ -235,6 +262,11 @@ std::string Driver::json() {
                 clients_.size());
   std::string out = counts + latency_.json("");
   if (plan_.rate > 0) out += "," + late_.json("late_");
+  if (const std::int64_t p99 = typical_p99(); p99 >= 0) {
+    char field[64];
+    std::snprintf(field, sizeof field, ",\"slice_p99_us\":%.3f", static_cast<double>(p99) / 1000);
+    out += field;
+  }
   return out + ",\"error\":\"" + escaped + "\"}";
 }
 

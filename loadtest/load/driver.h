@@ -91,6 +91,8 @@ class Driver {
   void step(Client& client, Step result);
   void wait(std::int64_t until);
   void give_up(std::int64_t now);
+  void record(std::int64_t due, std::int64_t latency);
+  std::int64_t typical_p99();
   std::string json();
 
   Plan plan_;
@@ -111,7 +113,8 @@ class Driver {
   std::mt19937_64 random_{20240229};
   std::exponential_distribution<double> gap_;
   Samples latency_;
-  Samples late_;  // our own delay: from when something was due to when we looked
+  Samples late_;                 // our own delay: from when something was due to when we looked
+  std::vector<Samples> slices_;  // of a window at a rate: latencies by when they were due
 };
 
 }  // namespace load

@@ -6,8 +6,9 @@
 
 namespace load {
 
-// The flags of a generator: "--name value", or "--name" alone for a switch. Each is asked for once;
-// what nobody asked for is refused by done(). Bad input ends the program with code 2 and its name.
+// The flags of a generator, or of a server in C++ that is compared: "--name value", or "--name"
+// alone for a switch. Each is asked for once; what nobody asked for is refused by done(). Bad input
+// ends the program with code 2 and its name.
 class Flags {
  public:
   Flags(int argc, char** argv, std::string usage);
@@ -18,6 +19,8 @@ class Flags {
   std::string text(const std::string& name, const std::string& otherwise);
   bool given(const std::string& name);
   void done() const;
+  // Ends the program with code 2, `why` and the usage.
+  [[noreturn]] void refuse(const std::string& why) const;
 
  private:
   struct Flag {
@@ -27,7 +30,6 @@ class Flags {
     bool asked = false;
   };
   Flag* find(const std::string& name, bool with_value);
-  [[noreturn]] void refuse(const std::string& why) const;
 
   std::string program_;
   std::string usage_;

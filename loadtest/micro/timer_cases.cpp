@@ -4,6 +4,7 @@
 #include <chrono>
 #include <vector>
 
+#include "../operations.h"
 #include "micro.h"
 
 namespace micro {
@@ -11,14 +12,6 @@ namespace micro {
 namespace {
 
 using std::chrono::hours;
-
-// A timer that sends on its channel; an operation is making, starting and stopping one.
-void start_stop(std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const treadle::Timer t{hours(1)};
-    (void)t.stop();
-  }
-}
 
 constexpr std::int64_t kLive = 100'000;
 
@@ -41,7 +34,7 @@ void churn(std::int64_t n) {
 }  // namespace
 
 void add_timer_cases() {
-  add_case("timer", 200'000, &start_stop);
+  add_case("timer", 200'000, &operations::start_and_stop_timer);
   add_case("timer-churn", 4 * kLive, &churn);
 }
 

@@ -74,9 +74,10 @@ bare() { # program source... [-l library...]
 
 beast() {
   local made=$out/beast
-  newer "$made" "$here"/beast/*.{cpp,h} || return 0
+  local sources=("$here"/beast/*.cpp "$top/loadtest/load/flags.cpp")
+  newer "$made" "${sources[@]}" "$here"/beast/*.h "$top/loadtest/load/flags.h" || return 0
   g++ -std=c++20 -O2 -g1 -Wall -Wextra -Werror -pthread -o "$made" \
-    "$here"/beast/*.cpp -lssl -lcrypto || die "beast does not build, see above"
+    "${sources[@]}" -lssl -lcrypto || die "beast does not build, see above"
 }
 
 go_program() { # program source...

@@ -2,7 +2,6 @@
 // worker.
 //
 //   beast --port N [--workers N] [--root DIR] [--cert PEM --key PEM]
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <boost/asio/signal_set.hpp>
@@ -12,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "../../load/flags.h"
 #include "session.h"
 
 namespace {
@@ -26,40 +26,18 @@ struct Flags {
   std::string key{};
 };
 
-[[noreturn]] void die(const std::string& what) {
-  std::fprintf(stderr, "beast: %s\n", what.c_str());
-  std::exit(1);
-}
-
-int number(const std::string& flag, const std::string& text, int most) {
-  char* end = nullptr;
-  const long n = std::strtol(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || n < 1 || n > most)
-    die(flag + " needs a number from 1 to " + std::to_string(most) + ", not '" + text + "'");
-  return static_cast<int>(n);
-}
-
 Flags parse(int argc, char** argv) {
+  load::Flags given(argc, argv,
+                    "usage: beast --port N [--workers N] [--root DIR] [--cert PEM --key PEM]\n");
   Flags flags;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string flag = argv[i];
-    if (i + 1 == argc) die("unknown flag " + flag + ", or its value is missing");
-    const std::string value = argv[i + 1];
-    if (flag == "--port")
-      flags.port = number(flag, value, 65535);
-    else if (flag == "--workers")
-      flags.workers = number(flag, value, 256);
-    else if (flag == "--root")
-      flags.root = value;
-    else if (flag == "--cert")
-      flags.cert = value;
-    else if (flag == "--key")
-      flags.key = value;
-    else
-      die("unknown flag " + flag);
-  }
-  if (flags.port == 0) die("--port is missing");
-  if (flags.cert.empty() != flags.key.empty()) die("--cert and --key go together");
+  flags.port = static_cast<int>(given.integer("port", 0, 1, 65535));
+  flags.workers = static_cast<int>(given.integer("workers", flags.workers, 1, 256));
+  flags.root = given.text("root", "");
+  flags.cert = given.text("cert", "");
+  flags.key = given.text("key", "");
+  given.done();
+  if (flags.port == 0) given.refuse("--port is missing");
+  if (flags.cert.empty() != flags.key.empty()) given.refuse("--cert and --key go together");
   return flags;
 }
 
@@ -141,14 +119,10 @@ void serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   const Flags flags = parse(argc, argv);
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &files);
-  }
+  load::raise_descriptor_limit();
   try {
     serve(flags);
   } catch (const std::exception& error) {
-    die(error.what());
+    load::die(error.what());
   }
 }

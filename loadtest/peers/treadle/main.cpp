@@ -5,8 +5,8 @@
 //
 // Every time-out and limit stays at its default, but for the number of connections: the default
 // keeps half of the descriptors for files that handlers open, and 10,000 connections have to fit.
-// Files stay open for a second by default, as users get it; with --open-files 0 each request opens its
-// own.
+// Files stay open for a second by default, as users get it; with --open-files 0 each request opens
+// its own.
 #include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -31,6 +31,8 @@
 #include <treadle/runtime.h>
 #include <treadle/signals.h>
 
+#include "../../load/flags.h"
+
 namespace http = treadle::http;
 namespace net = treadle::net;
 
@@ -47,11 +49,6 @@ struct Flags {
   bool tcp_echo = false;
 };
 
-[[noreturn]] void usage(const std::string& what) {
-  std::fprintf(stderr, "treadle-bench: %s\n", what.c_str());
-  std::exit(2);
-}
-
 std::optional<int> parse_number(std::string_view text, int least, int most) {
   int n = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
@@ -60,42 +57,24 @@ std::optional<int> parse_number(std::string_view text, int least, int most) {
   return n;
 }
 
-int number(const std::string& flag, std::string_view text, int least, int most) {
-  if (auto n = parse_number(text, least, most)) return *n;
-  usage(flag + " needs a number from " + std::to_string(least) + " to " + std::to_string(most) +
-        ", not '" + std::string(text) + "'");
-}
-
 Flags parse(int argc, char** argv) {
+  load::Flags given(
+      argc, argv,
+      "usage: treadle-bench --port N [--workers N] [--root DIR] [--cert PEM --key PEM] "
+      "[--access-log FILE] [--open-files N] [--tcp-echo]\n");
   Flags flags;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (flag == "--tcp-echo") {
-      flags.tcp_echo = true;
-      continue;
-    }
-    if (i + 1 == argc) usage("unknown flag " + flag + ", or its value is missing");
-    const std::string value = argv[++i];
-    if (flag == "--port")
-      flags.port = number(flag, value, 1, 65535);
-    else if (flag == "--workers")
-      flags.workers = number(flag, value, 1, 1024);
-    else if (flag == "--open-files")
-      flags.open_files = number(flag, value, 0, 1'000'000);
-    else if (flag == "--root")
-      flags.root = value;
-    else if (flag == "--cert")
-      flags.cert = value;
-    else if (flag == "--key")
-      flags.key = value;
-    else if (flag == "--access-log")
-      flags.access_log = value;
-    else
-      usage("unknown flag " + flag);
-  }
-  if (flags.port == 0) usage("--port is missing");
-  if (flags.cert.empty() != flags.key.empty()) usage("--cert and --key go together");
-  if (flags.tcp_echo && !flags.cert.empty()) usage("--tcp-echo speaks no TLS");
+  flags.port = static_cast<int>(given.integer("port", 0, 1, 65535));
+  flags.workers = static_cast<int>(given.integer("workers", flags.workers, 1, 1024));
+  flags.open_files = static_cast<int>(given.integer("open-files", flags.open_files, 0, 1'000'000));
+  flags.root = given.text("root", "");
+  flags.cert = given.text("cert", "");
+  flags.key = given.text("key", "");
+  flags.access_log = given.text("access-log", "");
+  flags.tcp_echo = given.given("tcp-echo");
+  given.done();
+  if (flags.port == 0) given.refuse("--port is missing");
+  if (flags.cert.empty() != flags.key.empty()) given.refuse("--cert and --key go together");
+  if (flags.tcp_echo && !flags.cert.empty()) given.refuse("--tcp-echo speaks no TLS");
   return flags;
 }
 
