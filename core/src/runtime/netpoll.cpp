@@ -184,7 +184,6 @@ PollDesc* pd_alloc() noexcept {
     if (!block) return nullptr;
     for (PollDesc& pd : block->pd) {
       for (PollSide& s : pd.side) {
-        s.pd = &pd;
         s.timer.fn = &on_poll_deadline;
         s.timer.real = true;
         s.timer.arg = &s;
