@@ -10,6 +10,8 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <new>
+#include <utility>
 
 namespace treadle::net {
 namespace {
@@ -94,29 +96,40 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text) {
 
 SocketAddress SocketAddress::from_native(const sockaddr* address, socklen_t length) noexcept {
   SocketAddress out;
-  if (address == nullptr || length < sizeof(sa_family_t) || length > sizeof storage_) return out;
-  std::memcpy(out.storage_.data(), address, length);
+  if (address == nullptr || length < sizeof(sa_family_t) || length > sizeof(Large)) return out;
+  if (length <= out.small_.size()) {
+    std::memcpy(out.small_.data(), address, length);
+  } else {
+    try {
+      auto large = std::make_shared<Large>();
+      std::memcpy(large->data(), address, length);
+      out.large_ = std::move(large);
+    } catch (const std::bad_alloc&) {
+      return out;
+    }
+  }
   out.size_ = length;
   if (out.family() != AF_INET6 || length < sizeof(sockaddr_in6)) return out;
 
   // A socket for both families reports IPv4 peers as ::ffff:1.2.3.4. They are IPv4 addresses to
   // everybody else: logs, rules, a second dial.
-  const auto in6 = read_as<sockaddr_in6>(out.storage_.data());
+  const auto in6 = read_as<sockaddr_in6>(out.bytes());
   if (!IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) return out;
   sockaddr_in in{};
   in.sin_family = AF_INET;
   in.sin_port = in6.sin6_port;
   std::memcpy(&in.sin_addr, &in6.sin6_addr.s6_addr[12], sizeof in.sin_addr);
-  out.storage_.fill(std::byte{0});
-  std::memcpy(out.storage_.data(), &in, sizeof in);
+  out.large_.reset();
+  out.small_.fill(std::byte{0});
+  std::memcpy(out.small_.data(), &in, sizeof in);
   out.size_ = sizeof in;
   return out;
 }
 
 std::uint16_t SocketAddress::port() const noexcept {
   switch (family()) {
-    case AF_INET: return ntohs(read_as<sockaddr_in>(storage_.data()).sin_port);
-    case AF_INET6: return ntohs(read_as<sockaddr_in6>(storage_.data()).sin6_port);
+    case AF_INET: return ntohs(read_as<sockaddr_in>(bytes()).sin_port);
+    case AF_INET6: return ntohs(read_as<sockaddr_in6>(bytes()).sin6_port);
     default: return 0;
   }
 }
@@ -125,19 +138,19 @@ std::string SocketAddress::host() const {
   char text[INET6_ADDRSTRLEN] = "";
   switch (family()) {
     case AF_INET: {
-      const auto in = read_as<sockaddr_in>(storage_.data());
+      const auto in = read_as<sockaddr_in>(bytes());
       inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
       return text;
     }
     case AF_INET6: {
-      const auto in = read_as<sockaddr_in6>(storage_.data());
+      const auto in = read_as<sockaddr_in6>(bytes());
       inet_ntop(AF_INET6, &in.sin6_addr, text, sizeof text);
       std::string out = text;
       if (in.sin6_scope_id != 0) out += '%' + std::to_string(in.sin6_scope_id);
       return out;
     }
     case AF_UNIX: {
-      const auto* path = reinterpret_cast<const char*>(storage_.data());
+      const auto* path = reinterpret_cast<const char*>(bytes());
       std::string out(path + offsetof(sockaddr_un, sun_path), path + size_);
       if (out.starts_with('\0')) return '@' + out.substr(1);
       return out.substr(0, out.find('\0'));
@@ -159,17 +172,15 @@ bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept {
   if (a.family() != b.family() || a.port() != b.port()) return false;
   switch (a.family()) {
     case AF_INET:
-      return read_as<sockaddr_in>(a.storage_.data()).sin_addr.s_addr ==
-             read_as<sockaddr_in>(b.storage_.data()).sin_addr.s_addr;
+      return read_as<sockaddr_in>(a.bytes()).sin_addr.s_addr ==
+             read_as<sockaddr_in>(b.bytes()).sin_addr.s_addr;
     case AF_INET6: {
-      const auto in_a = read_as<sockaddr_in6>(a.storage_.data());
-      const auto in_b = read_as<sockaddr_in6>(b.storage_.data());
+      const auto in_a = read_as<sockaddr_in6>(a.bytes());
+      const auto in_b = read_as<sockaddr_in6>(b.bytes());
       return in_a.sin6_scope_id == in_b.sin6_scope_id &&
              std::memcmp(&in_a.sin6_addr, &in_b.sin6_addr, sizeof in_a.sin6_addr) == 0;
     }
-    default:
-      return a.size_ == b.size_ &&
-             std::equal(a.storage_.begin(), a.storage_.begin() + a.size_, b.storage_.begin());
+    default: return a.size_ == b.size_ && std::equal(a.bytes(), a.bytes() + a.size_, b.bytes());
   }
 }
 

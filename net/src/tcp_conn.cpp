@@ -24,10 +24,10 @@
 //   Sockets other than TCP, for which none of this was checked, always read to EAGAIN.
 //   A buffer whose tail is not mapped makes a short read too; such a caller is wrong anyway.
 //
-// A dormant wait before the first read needs no look either: registering a descriptor reports what
-// is there already as an edge, and nothing has cleared "ready" since. (A plain read asks the
-// kernel, so that bytes that are there win over a close or a cancelled Context that come at the
-// same time.)
+// A dormant wait before the first read looks, although registering a descriptor reports what is
+// there already as an edge: a client mostly sends its request right behind its connect, so that it
+// is there when the connection is first looked at. The look costs 0.2 us and saves going to sleep
+// for the poller, 1,000 instructions; all in all 1 % of a connection with one request.
 //
 // wait_while_drained() looks at the hints before it waits. A hint that comes in between is stored
 // with an edge that sets "ready", which ends the wait. It resets drained_ before it waits, so that
@@ -103,7 +103,6 @@ Result<std::size_t> TcpConn::read(std::span<std::byte> into) {
   if (!use.ok()) return fail(Errc::closed);
   if (auto r = wait_while_drained(); !r) return fail(r.error());
   for (;;) {
-    untouched_ = false;
     if (auto r = pd_.prepare(PollMode::read); !r) return fail(r.error());
     const ssize_t n = sys::receive(pd_.fd(), into);
     if (n >= 0) {
@@ -122,7 +121,6 @@ Result<void> TcpConn::wait_readable() {
   const Pollable::Use use(pd_);
   if (!use.ok()) return fail(Errc::closed);
   if (drained_) return wait_while_drained();
-  untouched_ = false;
   for (;;) {
     if (auto r = pd_.prepare(PollMode::read); !r) return r;
     if (sys::readable(pd_.fd())) return {};
@@ -132,7 +130,7 @@ Result<void> TcpConn::wait_readable() {
 
 Result<const Pollable*> TcpConn::begin_dormant_wait() {
   // Closed or not: whoever waits finds out.
-  if (std::exchange(untouched_, false) || known_empty()) return &pd_;
+  if (known_empty()) return &pd_;
   const Pollable::Use use(pd_);
   if (!use.ok()) return fail(Errc::closed);
   if (auto r = pd_.prepare(PollMode::read); !r) return fail(r.error());

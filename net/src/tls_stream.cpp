@@ -101,7 +101,8 @@ TlsStream::TlsStream(std::shared_ptr<const ServerConfig> config) : server_(std::
 }
 
 TlsStream::TlsStream(std::shared_ptr<const ClientConfig> config, const std::string& host)
-    : client_(std::move(config)), server_name_(host) {
+    : client_(std::move(config)) {
+  set_server_name(host);
   attach(client_->context.get());
   SSL* ssl = ssl_.get();
   SSL_set_connect_state(ssl);
@@ -131,7 +132,6 @@ void TlsStream::attach(SSL_CTX* context) {
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_app_data(ssl_.get(), this);
 }
 
 TlsStream::Outcome TlsStream::outcome_of(int result) {
@@ -158,7 +158,16 @@ void TlsStream::note_failure(const OpensslError& e) {
 void TlsStream::fail(std::error_code error, std::string text) {
   if (error_) return;
   error_ = error;
-  error_text_ = std::move(text);
+  if (!text.empty()) error_text_ = std::make_unique<std::string>(std::move(text));
+}
+
+const std::string& TlsStream::text(const std::unique_ptr<std::string>& s) noexcept {
+  static const std::string none;
+  return s ? *s : none;
+}
+
+void TlsStream::set_server_name(std::string name) {
+  server_name_ = name.empty() ? nullptr : std::make_unique<std::string>(std::move(name));
 }
 
 TlsStream::Outcome TlsStream::handshake() {

@@ -1,10 +1,13 @@
 // pure: no goroutines
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <treadle/net/addr.h>
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace treadle::net {
 namespace {
@@ -112,6 +115,45 @@ TEST(AddrValue, NativeOfBadLengthIsUnspecified) {
   EXPECT_EQ(SocketAddress::from_native(native, 1).family(), AF_UNSPEC);
   EXPECT_EQ(SocketAddress::from_native(native, 4096).family(), AF_UNSPEC);
   EXPECT_EQ(SocketAddress::from_native(nullptr, 16).family(), AF_UNSPEC);
+}
+
+// A path takes more room than the object has.
+TEST(AddrValue, CopiesOfALongPathOutliveTheFirst) {
+  const std::string text = "unix:/" + std::string(100, 'x');
+  auto first = std::make_unique<SocketAddress>(*SocketAddress::parse(text));
+  SocketAddress copy = *first;
+  SocketAddress assigned = *SocketAddress::parse("1.2.3.4:80");
+  assigned = *first;
+  const SocketAddress taken = std::move(*first);
+  EXPECT_EQ(first->to_string(), text) << "moving copies";
+  first.reset();
+  EXPECT_EQ(copy.to_string(), text);
+  EXPECT_EQ(assigned, copy);
+  EXPECT_EQ(taken, copy);
+  copy = *SocketAddress::parse("[::1]:80");
+  EXPECT_EQ(copy.to_string(), "[::1]:80");
+  EXPECT_EQ(copy.native_size(), sizeof(sockaddr_in6));
+  EXPECT_EQ(taken.to_string(), text);
+}
+
+TEST(AddrValue, IsNoLargerThanAConnectionCanBear) { EXPECT_LE(sizeof(SocketAddress), 48U); }
+
+// Nothing says that the system reports a length of its type's.
+TEST(AddrValue, LengthBeyondItsTypeDoesNoHarm) {
+  sockaddr_storage s{};
+  auto& in = reinterpret_cast<sockaddr_in&>(s);
+  in.sin_family = AF_INET;
+  in.sin_port = htons(80);
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const auto* native = reinterpret_cast<const sockaddr*>(&s);
+  EXPECT_EQ(SocketAddress::from_native(native, sizeof s).to_string(), "127.0.0.1:80");
+  auto& in6 = reinterpret_cast<sockaddr_in6&>(s);
+  in6 = {};
+  in6.sin6_family = AF_INET6;
+  in6.sin6_port = htons(80);
+  in6.sin6_addr.s6_addr[10] = in6.sin6_addr.s6_addr[11] = 0xff;
+  in6.sin6_addr.s6_addr[15] = 1;
+  EXPECT_EQ(SocketAddress::from_native(native, sizeof s).to_string(), "0.0.0.1:80");
 }
 
 TEST(AddrValue, UnnamedUnixSocketHasNoPath) {

@@ -373,6 +373,31 @@ TEST(TcpConnWaitReadable, UnreadBytesOfALongReadCount) {
   });
 }
 
+// What came before the first look costs no sleep, and nothing is slept over.
+TEST(TcpConnDormant, FirstWaitSeesWhatIsThere) {
+  test::run([] {
+    TcpPair quiet = make_tcp_pair();
+    auto wait = quiet.server->begin_dormant_wait();
+    ASSERT_TRUE(wait);
+    EXPECT_NE(*wait, nullptr);
+
+    TcpPair data = make_tcp_pair();
+    ASSERT_TRUE(data.client->write_all("x"));
+    ASSERT_TRUE(data.client->shutdown_write());
+    while (!data.server->peer_closed()) gosched();  // it has come, and nobody has looked
+    for (const char* left : {"x", ""}) {
+      wait = data.server->begin_dormant_wait();
+      ASSERT_TRUE(wait);
+      EXPECT_EQ(*wait, nullptr);
+      EXPECT_EQ(read_exactly(*data.server, std::string_view(left).size()), left);
+    }
+
+    TcpPair closed = make_tcp_pair();
+    closed.server->close();
+    EXPECT_EQ(closed.server->begin_dormant_wait().error(), Errc::closed);
+  });
+}
+
 TEST(TcpConnAddresses, EachEndNamesTheOther) {
   test::run([] {
     Listener listener = make_listener();

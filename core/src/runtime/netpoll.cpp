@@ -3,6 +3,7 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "runtime/context_state.h"
 #include "runtime/extra.h"
 #include "runtime/note.h"
+#include "runtime/sanitizer.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
 
@@ -161,20 +163,41 @@ void leave_gone(PeerWatch* list) noexcept {
   wakep();  // its fence pairs with that of an M which is about to park
 }
 
+// glibc's epoll_wait(), epoll_pwait2() and close() are cancellation points: in a process with
+// threads each costs two locked instructions. No thread of ours is ever cancelled. Sanitizers have
+// to see them.
+#if TREADLE_ASAN || TREADLE_TSAN
+int wait_ms(epoll_event* events, int most, int ms) noexcept {
+  return ::epoll_wait(poller.epfd, events, most, ms);
+}
+int wait_ns(epoll_event* events, int most, const timespec& ts) noexcept {
+  return ::epoll_pwait2(poller.epfd, events, most, &ts, nullptr);
+}
+void close_now(int fd) noexcept { ::close(fd); }
+#else
+int wait_ms(epoll_event* events, int most, int ms) noexcept {
+  return static_cast<int>(::syscall(SYS_epoll_pwait, poller.epfd, events, most, ms, nullptr, 0));
+}
+int wait_ns(epoll_event* events, int most, const timespec& ts) noexcept {
+  return static_cast<int>(::syscall(SYS_epoll_pwait2, poller.epfd, events, most, &ts, nullptr, 0));
+}
+void close_now(int fd) noexcept { ::syscall(SYS_close, fd); }
+#endif
+
 int wait_events(epoll_event* events, int most, std::int64_t timeout_ns) noexcept {
-  if (timeout_ns <= 0) return ::epoll_wait(poller.epfd, events, most, timeout_ns < 0 ? -1 : 0);
+  if (timeout_ns <= 0) return wait_ms(events, most, timeout_ns < 0 ? -1 : 0);
   static std::atomic<bool> coarse_only{false};  // before Linux 5.11, or forbidden by a sandbox
   if (!coarse_only.load(std::memory_order_relaxed)) {
     timespec ts{};
     ts.tv_sec = timeout_ns / 1'000'000'000;
     ts.tv_nsec = timeout_ns % 1'000'000'000;
-    const int n = ::epoll_pwait2(poller.epfd, events, most, &ts, nullptr);
+    const int n = wait_ns(events, most, ts);
     if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
     coarse_only.store(true, std::memory_order_relaxed);
   }
   // Up to the next millisecond: waking early would only mean to wait again.
   const std::int64_t ms = std::min<std::int64_t>((timeout_ns + 999'999) / 1'000'000, 1'000'000'000);
-  return ::epoll_wait(poller.epfd, events, most, static_cast<int>(ms));
+  return wait_ms(events, most, static_cast<int>(ms));
 }
 
 PollDesc* pd_alloc() noexcept {
@@ -184,7 +207,6 @@ PollDesc* pd_alloc() noexcept {
     if (!block) return nullptr;
     for (PollDesc& pd : block->pd) {
       for (PollSide& s : pd.side) {
-        s.pd = &pd;
         s.timer.fn = &on_poll_deadline;
         s.timer.real = true;
         s.timer.arg = &s;
@@ -200,10 +222,12 @@ PollDesc* pd_alloc() noexcept {
   return pd;
 }
 
-// The last user of the descriptor number is gone.
+// The last user of the descriptor number is gone. close() would drop the registration, too, but
+// takes longer for it than the call it saves (0.6 us against 0.8 to 1.0), and only where no child
+// and no duplicate keeps the socket open.
 void pd_close(PollDesc* pd) noexcept {
   ::epoll_ctl(poller.epfd, EPOLL_CTL_DEL, pd->fd, nullptr);
-  ::close(pd->fd);
+  close_now(pd->fd);
   poller.registered.fetch_sub(1, std::memory_order_relaxed);
 }
 

@@ -38,7 +38,6 @@ struct PollSide {
   std::atomic<std::int64_t> deadline{kNever};
   std::atomic<std::int64_t> armed{kNever};  // when the timer will look next
   Timer timer;
-  PollDesc* pd = nullptr;
 };
 
 inline constexpr std::uintptr_t kPollNil = 0;

@@ -67,7 +67,6 @@ class TcpConn final : public Conn {
   // Read side only: the last read came back short, so the socket's buffer is known to be empty and
   // the next read waits without a system call.
   bool drained_ = false;
-  bool untouched_ = true;  // "ready" was never cleared on the read side
 };
 
 // Connects to an address, or to "name:port", trying each of the name's addresses in turn: each but
