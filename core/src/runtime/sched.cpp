@@ -36,6 +36,17 @@ bool timers_may_be_due(P* p) noexcept {
   return true;
 }
 
+// It blocked without a hint not long ago.
+bool expected_to_block(const G* g) noexcept {
+  return g->hog != 0 && g->hog_slice == SliceKind::blocks;
+}
+
+G* first_ready(PollWork& work) noexcept {
+  constexpr int kLook = 128;
+  G* g = work.ready.remove_if([](const G* x) { return !expected_to_block(x); }, kLook);
+  return g ? g : work.ready.pop_front();
+}
+
 G* globrunqget_locked(P* p, std::uint32_t most) noexcept {
   std::uint32_t n = sched.runq.size();
   if (n == 0) return nullptr;
@@ -45,8 +56,11 @@ G* globrunqget_locked(P* p, std::uint32_t most) noexcept {
     random_rotate(p, sched.runq);
   }
   G* first = sched.runq.pop_front();
-  // The local queue is empty here, or `most` is 1.
-  for (std::uint32_t i = 1; i < n; ++i) p->runq.push(sched.runq.pop_front());
+  // The local queue is empty here, or `most` is 1. One that blocks comes alone: see
+  // poll_before_blocker().
+  if (!expected_to_block(first))
+    for (std::uint32_t i = 1; i < n && !expected_to_block(sched.runq.front()); ++i)
+      p->runq.push(sched.runq.pop_front());
   sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
   return first;
 }
@@ -149,6 +163,31 @@ void reset_spinning(M* m) noexcept {
   if (any_queued() || timer_due_on_idle_p()) wakep();
 }
 
+// What the network has ready, without waiting; the first of it.
+G* poll_now(M* m, P* p) noexcept {
+  if (netpoll_waiters() == 0 || sched.polling.load(std::memory_order_relaxed)) return nullptr;
+  PollWork work;
+  netpoll(0, work);
+  sched.last_poll.store(nanotime(), std::memory_order_relaxed);
+  p->counters.polls.add(1);
+  G* g = first_ready(work);
+  netpoll_finish(m, work);
+  return g;
+}
+
+// A goroutine that blocks without a hint holds the P until sysmon comes. So it goes to the end of
+// the global queue when the network makes it ready, and before it runs the network has its turn:
+// what is ready then would have to wait for it. Without this a batch of requests to a handler that
+// blocks held up all others until the last of them had begun.
+G* poll_before_blocker(M* m, P* p) noexcept {
+  if (sched.runq_size.load(std::memory_order_relaxed) == 0) return nullptr;
+  {
+    LockGuard hold(sched.lock);
+    if (sched.runq.empty() || !expected_to_block(sched.runq.front())) return nullptr;
+  }
+  return poll_now(m, p);
+}
+
 // Everything that needs a P and does not wait. Null: nothing anywhere.
 G* look_for_work(M* m, P* p, bool* inherit) noexcept {
   if (p->timers.next_when() != kNever) run_timers(p->timers, nanotime());
@@ -158,18 +197,11 @@ G* look_for_work(M* m, P* p, bool* inherit) noexcept {
     if (G* g = globrunqget(p, 1)) return g;
   if (G* g = local_runq(p, inherit)) return g;
   *inherit = false;
+  if (G* g = poll_before_blocker(m, p)) return g;
   if (G* g = globrunqget(p, kRunqSize)) return g;
   if (procs() == 1) return nullptr;  // nobody to steal from; the blocking poll comes next
 
-  if (netpoll_waiters() > 0 && !sched.polling.load(std::memory_order_relaxed)) {
-    PollWork work;
-    netpoll(0, work);
-    sched.last_poll.store(nanotime(), std::memory_order_relaxed);
-    p->counters.polls.add(1);
-    G* g = work.ready.pop_front();
-    netpoll_finish(m, work);
-    if (g) return g;
-  }
+  if (G* g = poll_now(m, p)) return g;
   const std::int32_t busy = procs() - sched.idle_ps.load(std::memory_order_relaxed);
   if (m->spinning || 2 * sched.spinning.load(std::memory_order_relaxed) < busy) {
     if (!m->spinning) {
@@ -210,7 +242,7 @@ bool poll_and_take_p(M* m, bool was_spinning, G** found) noexcept {
   }
   P* p = m->p.load(std::memory_order_relaxed);
   p->counters.polls.add(1);
-  *found = work.ready.pop_front();
+  *found = first_ready(work);
   netpoll_finish(m, work);
   if (!*found && was_spinning) {
     m->spinning = true;
@@ -351,7 +383,14 @@ void inject(M* m, GList& list) noexcept {
   if (list.empty()) return;
   P* p = m ? m->p.load(std::memory_order_relaxed) : nullptr;
   if (p && !m->foreign) {
-    while (G* g = list.pop_front()) runqput(p, g, false);
+    GList later;
+    while (G* g = list.pop_front()) {
+      if (expected_to_block(g)) [[unlikely]]
+        later.push_back(g);
+      else
+        runqput(p, g, false);
+    }
+    if (!later.empty()) globrunqput(later);
     if (procs() > 1) wakep();
     return;
   }

@@ -40,9 +40,9 @@ constexpr std::int64_t kShortSlice = 500 * kMicrosecond;  // one that is known t
 // One that is known to block. Sooner than the one before: it has no use for the P, and whoever
 // calls a slow library in a handler does so for each request. 64 clients of a handler that waited
 // 50 ms took turns in holding the only P for 10 ms each, and left the others nothing.
-constexpr std::int64_t kBlockSlice = 50 * kMicrosecond;
+constexpr std::int64_t kBlockSlice = 30 * kMicrosecond;
 // Short slices may end as often as there are Ps; barriers for them come no closer than this.
-constexpr std::int64_t kShortSliceEvery = 100 * kMicrosecond;
+constexpr std::int64_t kShortSliceEvery = 40 * kMicrosecond;
 // Only while something runs: sysmon sleeps deep otherwise.
 constexpr std::int64_t kReviewProcsEvery = 1'000'000 * kMicrosecond;
 constexpr std::int64_t kBlockedForLong = 5 * kSlice;
