@@ -140,7 +140,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Next linger();
   // Its buffers go back; what is held in them is sent before.
   void drop_exchange() noexcept;
-  // A response is held, or may be: from here on others look after it, too.
+  // A response is held, or was a moment ago: from here on others look after it, too.
   void see_to_held();
 
   // connection_request.cpp: one request.

@@ -194,7 +194,7 @@ Next Connection::after_response(ResponseWriter::End how) {
     record(status::kSwitchingProtocols, 0);
     return Next::close;
   }
-  see_to_held();
+  if (!transport_.held().nothing()) see_to_held();
   if (x.writer.error()) log_failure();
   record(x.writer.status(), x.writer.body_bytes(),
          how == ResponseWriter::End::cut ? Outcome::cut : Outcome::complete);

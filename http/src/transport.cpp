@@ -122,8 +122,7 @@ bool Transport::hold(std::span<const iovec> parts) {
 }
 
 // With a pace of its own: the connection's goroutine may begin a message meanwhile.
-Result<void> Transport::flush() {
-  if (held_.nothing()) return {};
+Result<void> Transport::flush_held() {
   const std::lock_guard turn(held_.turn);
   if (held_.take()) {
     const HeldRoom& room = held_.room();
@@ -143,10 +142,6 @@ void Transport::flush_now() noexcept {
   const HeldRoom& room = held_.room();
   const std::size_t n = conn_->write_now(std::as_bytes(std::span(room.bytes.get(), room.size)));
   held_.settle(n, n < room.size ? make_error_code(Errc::closed) : std::error_code());
-}
-
-net::WriteResult Transport::write(std::span<iovec> parts) {
-  return held_.nothing() ? write_through(parts, writing_) : write_behind_held(parts);
 }
 
 net::WriteResult Transport::write_behind_held(std::span<iovec> parts) {

@@ -66,20 +66,23 @@ class Transport {
   // write() changes `parts` to what is left. A stuck peer is given up within a tenth more than the
   // timeout after the last byte it took.
   // What is held goes first, in the same call; the result does not count it. At most seven parts.
-  net::WriteResult write(std::span<iovec> parts);
+  net::WriteResult write(std::span<iovec> parts) {
+    return held_.nothing() ? write_through(parts, writing_) : write_behind_held(parts);
+  }
   net::WriteResult send_file(const net::File& file, std::uint64_t offset, std::uint64_t count);
 
   // Instead of write(), for the last bytes of a response that another one follows: they are held.
   // False: write() them. Parks where somebody sends what was held before.
   bool hold(std::span<const iovec> parts);
   // Sends what is held. Whoever holds a reference, from any goroutine. Parks.
-  Result<void> flush();
+  Result<void> flush() { return held_.nothing() ? Result<void>() : flush_held(); }
   // As much of it as the connection takes at once, for one that is about to be closed: the rest is
   // lost. Never parks; as flush().
   void flush_now() noexcept;
   HeldOutput& held() noexcept { return held_; }
 
  private:
+  Result<void> flush_held();
   net::WriteResult write_behind_held(std::span<iovec> parts);
   net::WriteResult write_through(std::span<iovec> parts, Pace& pace);
 
