@@ -260,6 +260,33 @@ TEST(Pipelining, AnswersComeBeforeTheOneOfAHandlerThatIsLate) {
   });
 }
 
+// The next request's Context may be the same object; not where it has been seen.
+TEST(Pipelining, RequestWhoseContextIsKeptEndsWithItsHandler) {
+  run([] {
+    std::vector<Context> kept;
+    std::atomic<int> called{0};
+    RunningServer server(quick_and([&](Response& res, const Request& req) {
+      EXPECT_FALSE(req.context().done());
+      if (req.path() == "/keeps") kept.push_back(req.context());
+      if (req.path() == "/calls") after_func(req.context(), [&] { ++called; });
+      res.print("{}", req.path());
+    }));
+    RawClient client(server.port());
+    ASSERT_TRUE(client.send(quick(0) + get("/keeps") + quick(1) + get("/calls") + get("/keeps") +
+                            quick(2)));
+    expect_quick(client, 0, 1);
+    EXPECT_EQ(client.read_response().body, "/keeps");
+    expect_quick(client, 1, 2);
+    EXPECT_EQ(client.read_response().body, "/calls");
+    EXPECT_EQ(client.read_response().body, "/keeps");
+    expect_quick(client, 2, 3);
+    ASSERT_EQ(kept.size(), 2U);
+    for (const Context& c : kept) EXPECT_EQ(c.error(), make_error_code(Errc::canceled));
+    while (called.load() == 0) sleep(1ms).value();
+    EXPECT_EQ(called.load(), 1);
+  });
+}
+
 TEST(Pipelining, LargeAnswersAndFilesKeepTheirPlace) {
   run([] {
     const TemporaryTree tree;
