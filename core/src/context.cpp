@@ -170,6 +170,15 @@ void end_kept_context(Context& ctx) noexcept {
   ctx = {};
 }
 
+// That its parent is ending it at this moment is as good as with a new one.
+bool renew_kept_context(const Context& ctx, Deadline stated) noexcept {
+  auto* c = static_cast<CancelState*>(ctx.state());
+  if (!c || c->refs.load(std::memory_order_acquire) != 1 || c->waited_for() || c->done())
+    return false;
+  c->kept.store(stated, std::memory_order_relaxed);
+  return true;
+}
+
 void move_kept_deadline(const Context& ctx, Deadline stated) noexcept {
   if (CancelState* source = source_of(ctx); source && source->keeper)
     source->keeper->kept.store(stated, std::memory_order_relaxed);

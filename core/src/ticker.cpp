@@ -23,7 +23,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <new>
+#include <utility>
 
+#include <treadle/detail/park_alarm.h>
 #include <treadle/go.h>
 
 #include "runtime/allocate.h"
@@ -252,6 +254,11 @@ void require_positive(const char* what, Duration period) {
 
 }  // namespace
 
+void sound_park_alarm(G* g) noexcept {
+  TimerState* t = std::exchange(g->park_alarm, nullptr);
+  timer_rearm(t->timer, g->waiting_since.load(std::memory_order_relaxed), t->refs);
+}
+
 }  // namespace rt
 
 namespace detail {
@@ -275,6 +282,11 @@ void timer_start(TimerState* t, Duration d, const std::source_location& site) {
   const std::int64_t when = when_of(d);
   Entry entry;
   timer_arm(t->timer, when);
+}
+
+// The G is the caller's own, and no other reads the field: no entry is needed.
+void set_park_alarm(const treadle::Timer* t) noexcept {
+  getm()->curg->park_alarm = t ? static_cast<FuncTimer*>(t->state_) : nullptr;
 }
 
 void timer_retain(TimerState* t) noexcept { retain(t); }

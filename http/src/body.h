@@ -49,6 +49,8 @@ class ConnectionBody final : public Body {
   // Decides about `Connection: close` before the head goes.
   bool can_drain() const noexcept;
   bool complete() const noexcept { return complete_ && pending_.empty(); }
+  // Whether bytes of what follows the body have come already.
+  bool followed() const noexcept { return complete_ && !in_->empty(); }
 
  private:
   Result<std::size_t> read_direct(std::span<std::byte> into);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <treadle/detail/park_alarm.h>
 #include <treadle/go.h>
 #include <treadle/http/status.h>
 #include <treadle/log.h>
@@ -54,7 +55,7 @@ void Connection::obey_server() {
 }
 
 Next Connection::go_idle() {
-  x_.reset();
+  drop_exchange();
   const TimePoint now = coarse_now();
   idle_since_.store(now, std::memory_order_relaxed);
   conn_->set_read_deadline(deadline_after(options().idle_timeout, now));
@@ -124,7 +125,10 @@ bool Connection::shed() noexcept {
 // Closed first: a handler that wakes up cancelled must not get an answer out that was counted as
 // cut.
 void Connection::cut() noexcept {
-  if (!hijacked_.load()) conn_->close();
+  if (!hijacked_.load()) {
+    transport_.flush_now();
+    conn_->close();
+  }
   context_.cancel();
 }
 
@@ -139,7 +143,9 @@ void Connection::end() noexcept {
   }
   if (counted_) server_->per_address->remove(peer_);
   counted_ = false;
-  x_.reset();
+  drop_exchange();
+  cut_.store(cut_.load(std::memory_order_relaxed) + transport_.held().lost(),
+             std::memory_order_relaxed);
   if (!hijacked_.load()) {
     if (says_goodbye_) say_goodbye();
     conn_->close();
@@ -161,7 +167,10 @@ std::string Connection::straggler() const {
 }
 
 Next Connection::step() {
-  if (!x_) x_ = acquire_exchange();
+  if (!x_) {
+    x_ = acquire_exchange();
+    transport_.held().lend(&x_->held);
+  }
   const Next next = read_head();
   return head_read_ ? serve_request() : next;
 }
@@ -184,6 +193,10 @@ Next Connection::read_head() {
     if (begun && !head_deadline_set_) {
       head_deadline_set_ = true;
       conn_->set_read_deadline(deadline_after(options().header_timeout));
+    }
+    if (!transport_.flush()) {
+      says_goodbye_ = false;
+      return Next::close;
     }
     if (tls_ != nullptr && !begun) conn_->set_read_deadline(Deadline::after(kRecordTime));
     const Result<std::size_t> n = conn_->read(in.room_for_head());
@@ -211,7 +224,7 @@ Next Connection::wait_on() {
                              ? Deadline::never()
                              : Deadline(idle_since_.load(std::memory_order_relaxed) + most);
   if (until.passed() || shed_.load()) return Next::close;
-  x_.reset();
+  drop_exchange();
   conn_->set_read_deadline(until);
   phase_.store(Phase::idle);
   obey_server();
@@ -235,9 +248,33 @@ Next Connection::refuse(int code, std::string_view reason) {
 }
 
 Next Connection::linger() {
-  x_.reset();
+  drop_exchange();
   discard_input(*conn_);
   return Next::close;
+}
+
+void Connection::drop_exchange() noexcept {
+  if (!transport_.flush()) says_goodbye_ = false;
+  if (park_alarm_) treadle::detail::set_park_alarm(nullptr);
+  x_.reset();
+}
+
+void Connection::see_to_held() {
+  HeldOutput& held = transport_.held();
+  if (held.take_wants_watch()) server_->sweep->watch(weak_from_this());
+  if (!held.waits()) return;
+  if (!park_alarm_) {
+    park_alarm_ = after_func(std::chrono::hours(1), [weak = weak_from_this()] {
+      if (const auto c = weak.lock()) c->send_held();
+    });
+    park_alarm_.stop();
+  }
+  treadle::detail::set_park_alarm(&park_alarm_);
+}
+
+// When it fails the handler at work can answer no more, as if its own write had failed.
+void Connection::send_held() noexcept {
+  if (const Result<void> sent = transport_.flush(); !sent) context_.cancel(sent.error());
 }
 
 // Ends our side and reads on for a while.

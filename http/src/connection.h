@@ -11,6 +11,7 @@
 #include <treadle/context.h>
 #include <treadle/http/server.h>
 #include <treadle/net/conn.h>
+#include <treadle/ticker.h>
 
 #include "doing.h"
 #include "exchange.h"
@@ -54,8 +55,22 @@ enum class Next : std::uint8_t {
 // deadline's goroutine holds the deadline timer's lock while it answers, and the connection's
 // goroutine waits for that before it lets go of the request, so that Exchange and connection stay.
 //
-// Rejected: holding back the answers of pipelined requests to send several at once. The next
-// handler may take as long as it likes, and the answer before it would wait for it.
+// Pipelined requests: a response that ends while bytes of the next request lie in the buffer may be
+// held, to leave with the responses after it. It is sent
+//   - with the next bytes that are written, be they 100, 103, 101 or an error;
+//   - before anything is read, and before the connection is idle, lingers, is given away or ends;
+//   - once 16 KiB would be held (HeldRoom::kMost): then the peer's pace is ours;
+//   - by another goroutine while a later handler is at work: as soon as that parks (park_alarm.h),
+//     within about a millisecond when it is only slow (OutputSweep), and, where it keeps its P to
+//     itself meanwhile, computing or blocked, once the runtime has taken that away (some 10 ms).
+// A response that is held has been answered: it is logged and counted as such, as one is that the
+// kernel took and the client never got. When the write that was to carry it fails, it counts as cut
+// besides; the requests after it are cut as after any failed write.
+//
+// Rejected: to hold nothing, since the next handler may take as long as it likes: every response
+// is a system call then, which costs several times as much as the rest of a small request. To send
+// before each handler whose route was not found quick before: a quick one may wait all the same. To
+// leave it to the handlers to be quick: a slow one would hold the answers of those before it.
 class Connection final : public std::enable_shared_from_this<Connection>, private RequestHost {
  public:
   Connection(std::shared_ptr<ServerState> server, std::shared_ptr<const Settings> settings,
@@ -83,6 +98,9 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   std::uint64_t requests() const noexcept { return requests_.load(std::memory_order_relaxed); }
   std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
   std::uint64_t responses_cut() const noexcept { return cut_.load(std::memory_order_relaxed); }
+  HeldOutput& held() noexcept { return transport_.held(); }
+  // Sends what is held in the stead of the connection's goroutine. Parks.
+  void send_held() noexcept;
 
   // Its place among the connections; given back by ServerState::leave().
   Semaphore::Hold slot;
@@ -120,6 +138,10 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Answers with an error, then ends the connection so that the client gets to read it.
   Next refuse(int code, std::string_view reason);
   Next linger();
+  // Its buffers go back; what is held in them is sent before.
+  void drop_exchange() noexcept;
+  // A response is held, or was a moment ago: from here on others look after it, too.
+  void see_to_held();
 
   // connection_request.cpp: one request.
   void begin_request();
@@ -161,6 +183,9 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   ResponseClaim claim_;
   std::optional<LazyTimer> deadline_;  // made by begin(), on the connection's goroutine
   ExchangePtr x_;                      // null between requests
+  // Runs send_held(). Made when a response is held for the first time; off unless the connection's
+  // goroutine has parked over one.
+  Timer park_alarm_;
   std::atomic<Phase> phase_{Phase::opening};
   std::atomic<bool> shed_{false};  // its place is wanted
   std::atomic<TimePoint> idle_since_;

@@ -60,8 +60,9 @@ void Connection::answer_late(LazyTimer::Tag number) {
       "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
       "X-Content-Type-Options: nosniff\r\n\r\n");
   if (x_->request.head.method != "HEAD") text.append(body);
+  const bool behind = transport_.flush().has_value();
   conn_->set_write_deadline(deadline_after(options().write_timeout));
-  if (!conn_->write_all(text) || !conn_->shutdown_write()) {
+  if (!behind || !conn_->write_all(text) || !conn_->shutdown_write()) {
     conn_->close();
     return;
   }

@@ -124,7 +124,8 @@ bool Connection::answer_health(std::string_view path) {
 void Connection::run_handler() {
   RequestState& request = x_->request;
   const Deadline deadline = deadline_after(options().handler_timeout);
-  request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
+  if (!treadle::detail::renew_kept_context(request.context, deadline))
+    request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
   if (!deadline.is_never()) deadline_->set(deadline, ResponseClaim::number(claim_.look()));
   // Answered outside of the catch clauses: writing parks, and what is in flight should not.
   std::string failure;
@@ -189,11 +190,15 @@ Next Connection::after_response(ResponseWriter::End how) {
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
   // What the client has sent, or goes on to send, would turn our close into a reset.
   const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
-  treadle::detail::end_kept_context(x.request.context);
+  // One that nobody could tell from a new one serves the next request as well.
+  if (!x.body.followed() ||
+      !treadle::detail::renew_kept_context(x.request.context, Deadline::never()))
+    treadle::detail::end_kept_context(x.request.context);
   if (hijacked_.load(std::memory_order_relaxed)) {
     record(status::kSwitchingProtocols, 0);
     return Next::close;
   }
+  if (!transport_.held().nothing()) see_to_held();
   if (x.writer.error()) log_failure();
   record(x.writer.status(), x.writer.body_bytes(),
          how == ResponseWriter::End::cut ? Outcome::cut : Outcome::complete);
@@ -211,7 +216,9 @@ Next Connection::after_response(ResponseWriter::End how) {
   x.in.unpin();
   if (x.in.empty()) return go_idle();  // which clears the rest
   x.body.end();
+  Context again = std::move(x.request.context);
   x.request.clear();
+  x.request.context = std::move(again);
   return Next::again;
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "body.h"
+#include "held_output.h"
 #include "input_buffer.h"
 #include "parser.h"
 #include "request_state.h"
@@ -19,6 +20,7 @@ struct Exchange {
   RequestState request;
   ConnectionBody body{parser, in};
   ResponseWriter writer;
+  HeldRoom held;  // none of it between requests: lent to the connection's Transport
 };
 
 struct ExchangeReturner {

@@ -274,7 +274,12 @@ Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
   if (end != first) parts[n++] = {first, static_cast<std::size_t>(end - first)};
   if (!extra.empty()) parts[n++] = part_of(extra);
   if (!tail.empty()) parts[n++] = part_of(tail);
-  Result<void> sent = n > 0 ? send(std::span(parts).first(n), head_.size(), data) : Result<void>();
+  const std::span all = std::span(parts).first(n);
+  Result<void> sent;
+  if (n > 0 && part == Part::last && may_be_held() && transport_->hold(all))
+    sent_ += data;
+  else if (n > 0)
+    sent = send(all, head_.size(), data);
   head_.clear();
   buffered_ = 0;
   return sent;
@@ -325,6 +330,11 @@ Result<void> ResponseWriter::take_over() {
   if (claim_->lost()) return lose();
   if (committed_ || written_ > 0) return fail(Errc::head_sent);
   if (error_) return fail(error_);
+  // Whoever has the connection then knows of no answers that wait to leave.
+  if (Result<void> before = transport_->flush(); !before) {
+    abandon(before.error());
+    return before;
+  }
   if (!claim_->commit()) return lose();
   committed_ = true;
   abandon(Errc::aborted);

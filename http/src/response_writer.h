@@ -34,6 +34,9 @@ namespace treadle::http::detail {
 // Once the head is known it is laid right before the body, so that one system call with one part
 // sends both.
 //
+// Where the client's next request has begun to come, the end of a response may be held for a while,
+// to leave together with the response that follows: see held_output.h. It counts as sent.
+//
 // Framing (RFC 9112 6): no body at all for HEAD, 204, 205 and 304; else a declared length; else the
 // body's size when it ends before the head leaves; else chunked; else, for HTTP/1.0, the end of the
 // connection.
@@ -102,7 +105,7 @@ class ResponseWriter {
 
   // Bytes of body that the handler gave.
   std::uint64_t written() const noexcept { return written_; }
-  // Bytes of body, without their framing, that the connection has taken.
+  // Bytes of body, without their framing, that the connection has taken, or holds.
   std::uint64_t body_bytes() const noexcept { return sent_; }
   void release() noexcept;
 
@@ -120,6 +123,10 @@ class ResponseWriter {
   void note_broken_body() noexcept;
   // Sends the parts, of which the first `framing` bytes are none of the body, and `data` are.
   Result<void> send(std::span<iovec> parts, std::size_t framing, std::size_t data);
+  // Whether the last part of this response may leave together with the next response.
+  bool may_be_held() const noexcept {
+    return keep_alive_ && !error_ && request_body_->followed() && !claim_->lost();
+  }
   Result<void> send_file_part(const net::File& file, std::uint64_t offset, std::uint64_t count);
   Result<void> buffer_file(const net::File& file, std::uint64_t offset, std::size_t count);
   Result<void> stick(std::error_code e) noexcept;
@@ -153,7 +160,7 @@ class ResponseWriter {
   std::optional<std::uint64_t> declared_;   // what the handler is to write
   std::optional<std::uint64_t> announced_;  // what the head says; differs when there is a filter
   std::uint64_t written_ = 0;               // body bytes the handler gave, sent or not
-  std::uint64_t sent_ = 0;                  // body bytes that the connection took
+  std::uint64_t sent_ = 0;                  // body bytes that the connection took, or holds
   bool answers_broken_body_ = false;
   HeaderBlock headers_;
   HeaderBlock kept_;

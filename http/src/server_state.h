@@ -18,6 +18,7 @@
 #include "access_log.h"
 #include "address_limits.h"
 #include "keep_alive.h"
+#include "output_sweep.h"
 #include "settings.h"
 
 namespace treadle::http::detail {
@@ -70,6 +71,8 @@ struct ServerState {
   // Parent of every connection's Context, cancelled by close() and by a shutdown that ran out of
   // time.
   CancelableContext connections_context;
+
+  const std::shared_ptr<OutputSweep> sweep = std::make_shared<OutputSweep>();
 
   KeepAlive keep_alive;
   std::atomic<bool> ready{true};    // what /readyz says while nothing shuts down

@@ -3,7 +3,9 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <mutex>
 
 namespace treadle::http::detail {
 namespace {
@@ -96,6 +98,7 @@ Duration Pace::allowance(const PeerLimits& limits) const noexcept {
 }
 
 Result<std::size_t> Transport::read(std::span<std::byte> into) {
+  if (auto sent = flush(); !sent) return fail(sent.error());
   const TimePoint begin = coarse_now();
   Duration patience = reading_.allowance(*limits_);
   if (limits_->read_timeout != Duration::zero())
@@ -106,18 +109,68 @@ Result<std::size_t> Transport::read(std::span<std::byte> into) {
   return n;
 }
 
-net::WriteResult Transport::write(std::span<iovec> parts) {
+bool Transport::hold(std::span<const iovec> parts) {
+  if (held_.claim()) return false;  // write() says why
+  HeldRoom& room = held_.room();
+  const bool fits = room.append(parts);
+  if (fits) room.ends.push_back(static_cast<std::uint32_t>(room.size));
+  if (room.size > 0)
+    held_.offer();
+  else
+    held_.settle(0, {});
+  return fits;
+}
+
+// With a pace of its own: the connection's goroutine may begin a message meanwhile.
+Result<void> Transport::flush_held() {
+  const std::lock_guard turn(held_.turn);
+  if (held_.take()) {
+    const HeldRoom& room = held_.room();
+    std::array<iovec, 1> all{iovec{room.bytes.get(), room.size}};
+    Pace pace;
+    const net::WriteResult r = write_through(all, pace);
+    held_.settle(r.written, r.error);
+  }
+  if (const std::error_code e = held_.error()) return fail(e);
+  return {};
+}
+
+void Transport::flush_now() noexcept {
+  if (held_.nothing()) return;
+  const std::unique_lock turn(held_.turn, std::try_to_lock);
+  if (!turn || !held_.take()) return;
+  const HeldRoom& room = held_.room();
+  const std::size_t n = conn_->write_now(std::as_bytes(std::span(room.bytes.get(), room.size)));
+  held_.settle(n, n < room.size ? make_error_code(Errc::closed) : std::error_code());
+}
+
+net::WriteResult Transport::write_behind_held(std::span<iovec> parts) {
+  if (const std::error_code e = held_.claim()) return {0, e};
+  HeldRoom& room = held_.room();
+  const std::size_t before = room.size;
+  std::array<iovec, 8> all;
+  std::size_t n = 1;
+  if (!room.append(parts)) n += parts.size();
+  all[0] = {room.bytes.get(), room.size};
+  std::copy_n(parts.begin(), n - 1, all.begin() + 1);
+  net::WriteResult r = write_through(std::span(all).first(n), writing_);
+  held_.settle(r.written, r.error);
+  r.written -= std::min(r.written, before);
+  return r;
+}
+
+net::WriteResult Transport::write_through(std::span<iovec> parts, Pace& pace) {
   net::WriteResult total;
   // A small response in one piece, which the connection takes at once as a rule: no deadline is
   // needed for what does not wait.
   if (parts.size() == 1 && parts[0].iov_len <= kSmall) {
     const std::span bytes(static_cast<const std::byte*>(parts[0].iov_base), parts[0].iov_len);
     total.written = conn_->write_now(bytes);
-    writing_.count(total.written, Duration::zero());
+    pace.count(total.written, Duration::zero());
     if (total.written == bytes.size()) return total;
     parts = advance(parts, total.written);
   }
-  Patience patience(*limits_, writing_);
+  Patience patience(*limits_, pace);
   for (;;) {
     conn_->set_write_deadline(patience.next());
     net::WriteResult r = conn_->write_all(parts);
@@ -131,6 +184,7 @@ net::WriteResult Transport::write(std::span<iovec> parts) {
 net::WriteResult Transport::send_file(const net::File& file, std::uint64_t offset,
                                       std::uint64_t count) {
   net::WriteResult total;
+  if (auto sent = flush(); !sent) return {0, sent.error()};
   Patience patience(*limits_, writing_);
   for (;;) {
     conn_->set_write_deadline(patience.next());

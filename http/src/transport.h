@@ -12,6 +12,8 @@
 #include <treadle/result.h>
 #include <treadle/timer.h>
 
+#include "held_output.h"
+
 namespace treadle::http::detail {
 
 // What a peer must keep to; zero: no limit. See ServerOptions.
@@ -43,6 +45,9 @@ class Pace {
 
 // Borrows a Conn and its limits. Deadlines are renewed as long as bytes move, so that a slow peer
 // may take its time and a stuck one may not. One goroutine reads, one writes.
+//
+// What is held leaves with the next write, and before anything is read: a client may wait for an
+// answer before it sends more.
 class Transport {
  public:
   Transport(net::Conn& conn, const PeerLimits& limits) noexcept : conn_(&conn), limits_(&limits) {}
@@ -55,19 +60,37 @@ class Transport {
     writing_.begin();
   }
 
-  // Conn::read() within the read timeout.
+  // Conn::read() within the read timeout, once what is held has been sent.
   Result<std::size_t> read(std::span<std::byte> into);
   // Conn::write_all() and send_file(), within the write timeout for each stretch without progress.
   // write() changes `parts` to what is left. A stuck peer is given up within a tenth more than the
   // timeout after the last byte it took.
-  net::WriteResult write(std::span<iovec> parts);
+  // What is held goes first, in the same call; the result does not count it. At most seven parts.
+  net::WriteResult write(std::span<iovec> parts) {
+    return held_.nothing() ? write_through(parts, writing_) : write_behind_held(parts);
+  }
   net::WriteResult send_file(const net::File& file, std::uint64_t offset, std::uint64_t count);
 
+  // Instead of write(), for the last bytes of a response that another one follows: they are held.
+  // False: write() them. Parks where somebody sends what was held before.
+  bool hold(std::span<const iovec> parts);
+  // Sends what is held. Whoever holds a reference, from any goroutine. Parks.
+  Result<void> flush() { return held_.nothing() ? Result<void>() : flush_held(); }
+  // As much of it as the connection takes at once, for one that is about to be closed: the rest is
+  // lost. Never parks; as flush().
+  void flush_now() noexcept;
+  HeldOutput& held() noexcept { return held_; }
+
  private:
+  Result<void> flush_held();
+  net::WriteResult write_behind_held(std::span<iovec> parts);
+  net::WriteResult write_through(std::span<iovec> parts, Pace& pace);
+
   net::Conn* conn_;
   const PeerLimits* limits_;
   Pace reading_;
   Pace writing_;
+  HeldOutput held_;
 };
 
 // `d` from now, a few milliseconds less at times; a zero duration means never, as in ServerOptions.

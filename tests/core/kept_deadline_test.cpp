@@ -35,6 +35,31 @@ TEST(KeptDeadline, IsStatedAndMoves) {
   });
 }
 
+TEST(KeptDeadline, IsRenewedOnlyWhereNobodyCouldTell) {
+  test::run([] {
+    using detail::renew_kept_context;
+    const CancelableContext parent = with_cancel(background());
+    const Deadline later = Deadline::after(2h);
+    EXPECT_FALSE(renew_kept_context(background(), later));
+    const Context made = with_kept_deadline(parent.context, Deadline::after(1h));
+    EXPECT_TRUE(renew_kept_context(made, later));
+    EXPECT_EQ(made.deadline(), later);
+    {
+      const Context handle = made;
+      EXPECT_FALSE(renew_kept_context(made, Deadline::never()));
+      EXPECT_EQ(made.deadline(), later);
+    }
+    {
+      const Context child = with_cancel(made).context;
+      EXPECT_FALSE(renew_kept_context(made, Deadline::never()));
+    }
+    EXPECT_TRUE(renew_kept_context(made, later));
+    parent.cancel();
+    EXPECT_FALSE(renew_kept_context(made, later));
+    EXPECT_EQ(made.error(), Errc::canceled);
+  });
+}
+
 TEST(KeptDeadline, DoesNotEndByItself) {
   test::run([] {
     const Context made = with_kept_deadline(background(), Deadline::after(1ms));

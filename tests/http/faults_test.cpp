@@ -329,6 +329,16 @@ TEST(Faults, ResetWhileReadingAtAnyByteEndsIt) {
   });
 }
 
+// In each of so many exchanges the answer that a write was for was cut, and of those before it the
+// ones that were held for the same write and did not leave whole.
+void expect_cut(std::uint64_t cut, std::size_t exchanges, const Conversation& c) {
+  EXPECT_GE(cut, exchanges) << c.name;
+  EXPECT_LE(cut, exchanges * c.count) << c.name;
+  if (c.count == 1) {
+    EXPECT_EQ(cut, exchanges) << c.name;
+  }
+}
+
 TEST(Faults, FailureWhileWritingAtAnyByteEndsItThere) {
   for_each_conversation([](const Site& site, const Conversation& c, const std::string& answers) {
     for (const int error : {EPIPE, ECONNRESET}) {
@@ -339,7 +349,7 @@ TEST(Faults, FailureWhileWritingAtAnyByteEndsItThere) {
             exchange(state, c.requests, [&](FaultyConn& f) { f.fail_writes_at_byte(at, error); }),
             answers.substr(0, at))
             << c.name << ": failed at " << at;
-      EXPECT_EQ(state->stats().cut, all.size());
+      expect_cut(state->stats().cut, all.size(), c);
     }
   });
 }
@@ -415,7 +425,7 @@ TEST(Faults, ReaderThatStopsAtAnyByteIsCutThere) {
       // A machine under load may be slower than the time-out, and the cut comes before the stall.
       ASSERT_TRUE(answers.substr(0, at).starts_with(got)) << c.name << ": stalled at " << at;
     }
-    EXPECT_EQ(state->stats().cut, some_offsets(answers.size()).size());
+    expect_cut(state->stats().cut, some_offsets(answers.size()).size(), c);
   });
 }
 

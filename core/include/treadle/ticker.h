@@ -27,6 +27,8 @@ namespace rt {
 struct TimerState;
 }
 
+class Timer;
+
 namespace detail {
 // A timer that is to be started or abandoned, and the room for its callable.
 struct NewTimer {
@@ -38,6 +40,7 @@ void timer_abandon(rt::TimerState*) noexcept;
 void timer_start(rt::TimerState*, Duration d, const std::source_location& site);
 void timer_retain(rt::TimerState*) noexcept;
 void timer_release(rt::TimerState*) noexcept;
+void set_park_alarm(const Timer* t) noexcept;  // detail/park_alarm.h
 }  // namespace detail
 
 // One event in the future. Cheap to copy; copies are the same timer. Default-constructed it is no
@@ -83,6 +86,7 @@ class Timer {
 
  private:
   friend class Ticker;
+  friend void detail::set_park_alarm(const Timer*) noexcept;
   Chan<TimePoint> channel_;
   rt::TimerState* state_ = nullptr;
 };

@@ -18,6 +18,7 @@ struct M;
 struct Bubble;
 struct ContextState;
 struct GExtra;
+struct TimerState;
 
 enum class GStatus : std::uint8_t {
   idle,      // on a free list, or being prepared; owned by whoever holds it
@@ -96,6 +97,8 @@ struct alignas(128) G {
   bool durable = false;
   bool outside = false;  // its next park may be ended from outside its bubble; its own
   std::atomic<bool> was_dormant{false};  // it has run before, though it has no stack; for dumps too
+  // Due as soon as it parks, once; borrowed from who set it. Its own. See detail/park_alarm.h.
+  TimerState* park_alarm = nullptr;
 
   alignas(64) detail::EntryFn entry = nullptr;
   std::atomic<std::uint64_t> id{0};          // set on starting it; atomic for dumps

@@ -9,6 +9,7 @@
 #include "runtime/scan.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
+#include "runtime/timers.h"
 
 namespace treadle::rt {
 
@@ -206,6 +207,10 @@ void gopark(SwitchHook hook, void* arg, WaitReason reason) noexcept {
   g->waiting_since.store(coarse_now(), std::memory_order_relaxed);
   if (m->foreign) return park_thread(m, g, hook, arg);
   m->p.load(std::memory_order_relaxed)->counters.parks.add(1);
+  // Before the switch chooses where to go: it honours timers that are due. A channel's lock may be
+  // held, which comes before the heaps'.
+  if (g->park_alarm) [[unlikely]]
+    sound_park_alarm(g);
   if (g->in_bubble) [[unlikely]]
     return park_in_bubble(m, g, hook, arg, reason);
   m->hook = hook;

@@ -113,6 +113,9 @@ bool timer_arm(Timer& t, std::int64_t when, bool only_earlier = false);
 // The same for a timer whose heap holds one of `refs` while it is armed: takes that when it was not
 // armed before. True when it was.
 bool timer_rearm(Timer& t, std::int64_t when, std::atomic<std::uint32_t>& refs);
+// The alarm of a G that is about to park, which has one: due now, and set no more. A lock of what
+// is waited for may be held. ticker.cpp.
+void sound_park_alarm(G* g) noexcept;
 // Takes `t` off its heap; true when it was armed. Afterwards its function does not run.
 bool timer_remove(Timer& t) noexcept;
 

@@ -18,6 +18,11 @@ Context with_kept_deadline(const Context& parent, Deadline stated);
 // nothing waits for its end, nobody could tell: then it is only let go of. Never parks; any thread.
 void end_kept_context(Context& ctx) noexcept;
 
+// Makes one that is not needed any more serve once more, below the same parent, with another
+// deadline: where nobody could tell it from a new one, since nobody else has a handle on it,
+// nothing waits for its end and it has not ended. False: it is as it was. Never parks; any thread.
+bool renew_kept_context(const Context& ctx, Deadline stated) noexcept;
+
 // The current Context of a scope, as by ContextScope, of one that outlives it: no reference is
 // taken.
 class BorrowedContextScope {

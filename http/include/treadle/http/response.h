@@ -45,6 +45,12 @@ struct Hijacked {
 // HTTP/1.0, unless the handler declared its length. Responses to HEAD, 204 and 304 carry no body
 // whatever is written.
 //
+// A client may send requests ahead (RFC 9112 9.3.2). Where it has begun to when a response ends,
+// that may leave together with those that follow, 16 KiB at most in one system call. It does not
+// wait for a later handler: it leaves as soon as one parks, and within about a millisecond when one
+// takes longer; where that one keeps its P meanwhile, computing or blocking its thread, once the
+// runtime has taken the P away, some 10 ms later at most. flush() holds nothing back.
+//
 // Calls that write park the calling G while the client reads slowly, and obey the connection's
 // deadlines only, never the request's Context. The first failure sticks: later calls do nothing
 // and return it. A body without a Content-Type gets `text/plain; charset=utf-8`.
@@ -106,8 +112,8 @@ class Response {
   // Takes the connection over from the server, which forgets it: it neither answers nor closes it,
   // it does not count among the connections, and shutdown() does not wait for it. Nothing must have
   // been written, and the request's body is to be read before. The Response and the body fail with
-  // `aborted` afterwards. Never parks. Errors: head_sent; timed_out where the handler's deadline
-  // has passed.
+  // `aborted` afterwards. Parks only where answers to requests before it have not left yet. Errors:
+  // head_sent; timed_out where the handler's deadline has passed; that of sending these answers.
   [[nodiscard]] Result<Hijacked> hijack();
   // The same after sending `101 Switching Protocols` with `Upgrade: protocol` and the fields set so
   // far (RFC 9110 7.8). It is for the handler to look at what the client asked for. May park.

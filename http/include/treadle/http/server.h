@@ -152,8 +152,10 @@ struct ServerStats {
   std::uint64_t connections = 0;  // open now
   std::uint64_t requests = 0;     // handed to the handler
   std::uint64_t refused = 0;      // answered by the server itself: malformed, too large, late
-  std::uint64_t cut = 0;          // responses that could not be completed
-  std::uint64_t shed = 0;         // idle connections closed for want of room
+  // Responses that could not be completed, and those of pipelined requests that could not be sent
+  // although they were.
+  std::uint64_t cut = 0;
+  std::uint64_t shed = 0;  // idle connections closed for want of room
   std::uint64_t access_log_dropped = 0;
 };
 
