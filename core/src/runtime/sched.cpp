@@ -188,13 +188,25 @@ G* poll_before_blocker(M* m, P* p) noexcept {
   return poll_now(m, p);
 }
 
+// Whose P is idle relies on the poller, and on thieves. But an M that finds something in the
+// network at each look gets to neither: two goroutines that wrote to each other over a socket kept
+// a third one asleep for good.
+void run_timers_of_others(const P* p) noexcept {
+  if (procs() == 1) return;
+  const std::int64_t now = nanotime();
+  for (P* other : sched.ps)
+    if (other != p && other->timers.next_when() <= now) run_timers(other->timers, now);
+}
+
 // Everything that needs a P and does not wait. Null: nothing anywhere.
 G* look_for_work(M* m, P* p, bool* inherit) noexcept {
   if (p->timers.next_when() != kNever) run_timers(p->timers, nanotime());
   if (netpoll_left()) [[unlikely]]
     netpoll_take_left(m);
-  if (global_queue_turn(p))
+  if (global_queue_turn(p)) {
+    run_timers_of_others(p);
     if (G* g = globrunqget(p, 1)) return g;
+  }
   if (G* g = local_runq(p, inherit)) return g;
   *inherit = false;
   if (G* g = poll_before_blocker(m, p)) return g;

@@ -8,12 +8,9 @@
 // rounds every 20 us for a millisecond after each wake-up it took a fifth of the only core.) It
 // never allocates and makes no threads: it may be rescuing a goroutine that holds the allocator's
 // lock.
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -25,6 +22,7 @@
 #include "runtime/revoke.h"
 #include "runtime/sched.h"
 #include "runtime/syscall.h"
+#include "runtime/thread_activity.h"
 
 namespace treadle::rt {
 
@@ -141,25 +139,6 @@ bool was_computing(const P* p, const M* m) noexcept {
   return p->seen_cpu_when != 0 && cpu_time(m) - p->seen_cpu >= kShortSlice / 2;
 }
 
-// What the M's thread does, as the kernel says: one that could run and is not let to is innocent,
-// however long it holds its P.
-enum class Activity { blocked, runnable, unknown };
-
-Activity activity_of(const M* m) noexcept {
-  char path[48];
-  *fmt::format_to_n(path, sizeof path - 1, "/proc/self/task/{}/syscall",
-                    m->tid.load(std::memory_order_relaxed))
-       .out = '\0';
-  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Activity::unknown;
-  // "running", or the call that it waits in, or -1 when it waits for a page.
-  char text[8];
-  const ssize_t n = ::read(fd, text, sizeof text);
-  ::close(fd);
-  if (n <= 0) return Activity::unknown;
-  return text[0] == 'r' ? Activity::runnable : Activity::blocked;
-}
-
 // What one round found, and does.
 class Round {
  public:
@@ -217,7 +196,7 @@ class Round {
   // one that lost its P because the machine was busy would be taken for one that blocks.
   std::optional<Lost> why_unhinted(P* p, const M* m) noexcept {
     if (was_computing(p, m)) return Lost::computing;
-    const Activity activity = activity_of(m);
+    const Activity activity = activity_of(m->tid.load(std::memory_order_relaxed));
     if (activity == Activity::blocked) return Lost::slice_over;
     const std::int64_t longest = p->seen_tick_when + kSlice;
     const bool known = p->slice.load(std::memory_order_relaxed) != SliceKind::whole;
