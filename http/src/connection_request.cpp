@@ -125,7 +125,7 @@ void Connection::run_handler() {
   RequestState& request = x_->request;
   const Deadline deadline = deadline_after(options().handler_timeout);
   request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
-  if (!deadline.is_never()) deadline_->set(deadline, ResponseClaim::number(claim_.look()));
+  if (!deadline.is_never()) deadline_.set(deadline, ResponseClaim::number(claim_.look()));
   // Answered outside of the catch clauses: writing parks, and what is in flight should not.
   std::string failure;
   {
@@ -141,7 +141,7 @@ void Connection::run_handler() {
       failure = "exception of unknown type";
     }
   }
-  deadline_->clear();
+  deadline_.clear();
   if (server_->access_log) handler_time_ = Clock::now() - started_;
   if (hijacked_.load(std::memory_order_relaxed) || claim_.lost()) {
     if (!failure.empty()) log::error("http: {}: handler failed: {}", describe(), failure);
@@ -217,7 +217,7 @@ Next Connection::after_response(ResponseWriter::End how) {
 
 // The deadline's goroutine has answered, or cut the connection.
 Next Connection::after_late(ResponseClaim::State how) {
-  deadline_->wait_for_call();
+  deadline_.wait_for_call();
   if (how == ResponseClaim::State::cut) {
     count(cut_);
     says_goodbye_ = false;
