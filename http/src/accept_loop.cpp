@@ -45,12 +45,14 @@ bool take_slot(ServerState& s) {
   return false;
 }
 
-Arrival arrival(ServerState& s, const Listening& from, std::unique_ptr<net::TcpConn> conn) {
+Arrival arrival(ServerState& s, Listening& from, std::unique_ptr<net::TcpConn> conn) {
+  if (from.settings.get() != s.newest_settings.load()) from.settings = s.current_settings();
   Arrival a;
+  a.settings = from.settings;
   a.raw = conn.get();
   a.proxy_protocol = from.proxy_protocol;
   if (from.tls) {
-    auto tls = std::make_shared<net::TlsConn>(std::move(conn), *s.tls);
+    auto tls = std::make_unique<net::TlsConn>(std::move(conn), *s.tls);
     a.tls = tls.get();
     a.conn = std::move(tls);
   } else {
@@ -59,7 +61,7 @@ Arrival arrival(ServerState& s, const Listening& from, std::unique_ptr<net::TcpC
   return a;
 }
 
-void admit(const std::shared_ptr<ServerState>& s, const Listening& from,
+void admit(const std::shared_ptr<ServerState>& s, Listening& from,
            std::unique_ptr<net::TcpConn> conn) {
   if (!take_slot(*s)) return;
   Semaphore::Hold slot(*s->slots);
@@ -70,7 +72,7 @@ void admit(const std::shared_ptr<ServerState>& s, const Listening& from,
 
 // Nothing that a shortage does to one connection ends the loop.
 template <class Accept>
-Result<bool> accept_one(const std::shared_ptr<ServerState>& s, const Listening& from,
+Result<bool> accept_one(const std::shared_ptr<ServerState>& s, Listening& from,
                         const Accept& accept) {
   static constinit LogGate gate;
   std::string failure;

@@ -17,33 +17,33 @@ namespace {
 constexpr Duration kRecordTime = std::chrono::seconds(1);
 
 }  // namespace
-Connection::Connection(std::shared_ptr<ServerState> server,
-                       std::shared_ptr<const Settings> settings, Arrival arrival)
+Connection::Connection(std::shared_ptr<ServerState> server, Arrival arrival)
     : server_(std::move(server)),
-      settings_(std::move(settings)),
-      conn_(std::move(arrival.conn)),
-      raw_(arrival.raw != nullptr ? arrival.raw : conn_.get()),
+      settings_(std::move(arrival.settings)),
+      owned_(std::move(arrival.conn)),
+      conn_(owned_.get()),
+      raw_(arrival.raw != nullptr ? arrival.raw : conn_),
       tls_(arrival.tls),
       proxy_protocol_(arrival.proxy_protocol),
       peer_(conn_->remote_address()),
       transport_(*conn_, settings_->peer_limits),
       context_(with_cancel(server_->connections_context.context)),
+      deadline_(*this),
       idle_since_(coarse_now()) {}
 
 Connection::~Connection() = default;
 
 Next Connection::begin() {
-  // A Connection may end while its deadline passes.
-  deadline_.emplace([weak = weak_from_this()](LazyTimer::Tag number) {
-    if (const auto c = weak.lock()) c->deadline_passed(number);
-  });
   if (!open()) return Next::close;
   head_deadline_set_ = true;
   idle_since_.store(coarse_now(), std::memory_order_relaxed);
   conn_->set_read_deadline(deadline_after(options().header_timeout));
   enter(Phase::idle);
   obey_server();
-  return Next::wait;
+  // A client mostly sends its request right behind its connect: a look whether it is there would
+  // cost a system call that the read does not need.
+  may_be_empty_ = tls_ == nullptr;
+  return may_be_empty_ ? Next::again : Next::wait;
 }
 
 // After each deadline of our own: what asked for less time before may have seen us too early.
@@ -135,11 +135,11 @@ void Connection::cut() noexcept {
 // Over before it is closed: a shutdown that still holds a reference must not count it as cut.
 void Connection::end() noexcept {
   enter(Phase::over);
-  if (deadline_) {
+  if (begun_) {
     // After an exception a request may be under way, and its deadline's goroutine at work on it.
     claim_.end();
-    deadline_->stop();
-    deadline_->wait_for_call();
+    deadline_.stop();
+    deadline_.wait_for_call();
   }
   if (counted_) server_->per_address->remove(peer_);
   counted_ = false;
@@ -199,7 +199,13 @@ Next Connection::read_head() {
       return Next::close;
     }
     if (tls_ != nullptr && !begun) conn_->set_read_deadline(Deadline::after(kRecordTime));
-    const Result<std::size_t> n = conn_->read(in.room_for_head());
+    const bool look = std::exchange(may_be_empty_, false);
+    const Result<std::size_t> n =
+        look ? conn_->read_now(in.room_for_head()) : conn_->read(in.room_for_head());
+    if (look && !n && n.error() == std::errc::operation_would_block) {
+      x_.reset();
+      return Next::wait;
+    }
     if (n && *n > 0) {
       in.append(*n);
       enter(Phase::active);

@@ -71,10 +71,11 @@ enum class Next : std::uint8_t {
 // is a system call then, which costs several times as much as the rest of a small request. To send
 // before each handler whose route was not found quick before: a quick one may wait all the same. To
 // leave it to the handlers to be quick: a slow one would hold the answers of those before it.
-class Connection final : public std::enable_shared_from_this<Connection>, private RequestHost {
+class Connection final : public std::enable_shared_from_this<Connection>,
+                         private RequestHost,
+                         private LazyTimer::Owner {
  public:
-  Connection(std::shared_ptr<ServerState> server, std::shared_ptr<const Settings> settings,
-             Arrival arrival);
+  Connection(std::shared_ptr<ServerState> server, Arrival arrival);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -162,18 +163,21 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
   // connection_deadline.cpp: the handler's deadline, and giving the connection away.
   void set_handler_deadline(Deadline d) override;
-  Deadline handler_deadline() const noexcept override { return deadline_->deadline(); }
+  Deadline handler_deadline() const noexcept override { return deadline_.deadline(); }
   Hijacked hijack() override;
-  void deadline_passed(LazyTimer::Tag number);
+  void deadline_passed(LazyTimer::Tag number) override;
+  std::shared_ptr<void> hold() override { return shared_from_this(); }
   void answer_late(LazyTimer::Tag number);
 
   const ServerOptions& options() const noexcept { return settings_->options; }
 
   const std::shared_ptr<ServerState> server_;
   const std::shared_ptr<const Settings> settings_;
-  const std::shared_ptr<net::Conn> conn_;
-  net::Conn* const raw_;     // conn_ itself, or what its TLS runs over
-  net::TlsConn* const tls_;  // conn_, if it speaks TLS
+  std::unique_ptr<net::Conn> owned_;   // null once it was given away
+  std::shared_ptr<net::Conn> shared_;  // from then on
+  net::Conn* const conn_;              // one of these
+  net::Conn* const raw_;               // conn_ itself, or what its TLS runs over
+  net::TlsConn* const tls_;            // conn_, if it speaks TLS
   const bool proxy_protocol_;
   net::SocketAddress peer_;  // by the PROXY header, too; fixed once begin() has returned
   bool proxy_tls_ = false;   // the client speaks TLS with whoever sent the PROXY header
@@ -181,8 +185,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Transport transport_;
   const CancelableContext context_;  // parent of its requests' Contexts; ends when the peer goes
   ResponseClaim claim_;
-  std::optional<LazyTimer> deadline_;  // made by begin(), on the connection's goroutine
-  ExchangePtr x_;                      // null between requests
+  LazyTimer deadline_;
+  ExchangePtr x_;  // null between requests
   // Runs send_held(). Made when a response is held for the first time; off unless the connection's
   // goroutine has parked over one.
   Timer park_alarm_;
@@ -193,6 +197,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool says_goodbye_ = false;          // TLS stands, and nothing was cut: ends with close_notify
   Doing doing_;
   bool begun_ = false;              // begin() was called
+  bool may_be_empty_ = false;       // the first read is to find out whether anything is there
   bool head_deadline_set_ = false;  // for the request being read
   bool head_read_ = false;          // the head in x_ is whole
   TimePoint started_{};             // of the request, when it is logged

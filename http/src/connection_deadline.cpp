@@ -15,11 +15,11 @@ void Connection::set_handler_deadline(Deadline d) {
   treadle::detail::move_kept_deadline(x_->request.context, d);
   const LazyTimer::Tag number = ResponseClaim::number(claim_.look());
   if (d.is_never())
-    deadline_->clear();
+    deadline_.clear();
   else
-    deadline_->set(d, number);
+    deadline_.set(d, number);
   // Lost meanwhile: we may have put our deadline in place of that one.
-  if (claim_.lost()) deadline_->set(Deadline::after(kLingerTime), number);
+  if (claim_.lost()) deadline_.set(Deadline::after(kLingerTime), number);
 }
 
 // On the deadline timer's goroutine, under its lock. The claim says whether the request is still
@@ -70,15 +70,16 @@ void Connection::answer_late(LazyTimer::Tag number) {
   conn_->set_read_deadline(Deadline::after(Duration::zero()));
   // It may run on for ever; the connection does not. Where it returns before, the connection's
   // goroutine reads on meanwhile, so that the answer is not lost to a reset.
-  deadline_->again(Deadline::after(kLingerTime), number);
+  deadline_.again(Deadline::after(kLingerTime), number);
 }
 
 Hijacked Connection::hijack() {
+  shared_ = std::move(owned_);
   hijacked_.store(true);
   set_handler_deadline(Deadline::never());
   server_->leave(*this);
   InputBuffer& in = x_->in;
-  Hijacked mine{conn_, std::string(in.unread())};
+  Hijacked mine{shared_, std::string(in.unread())};
   in.consume(in.unread().size());
   x_->body.give_up();
   conn_->set_deadline(Deadline::never());

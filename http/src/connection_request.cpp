@@ -126,7 +126,7 @@ void Connection::run_handler() {
   const Deadline deadline = deadline_after(options().handler_timeout);
   if (!treadle::detail::renew_kept_context(request.context, deadline))
     request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
-  if (!deadline.is_never()) deadline_->set(deadline, ResponseClaim::number(claim_.look()));
+  if (!deadline.is_never()) deadline_.set(deadline, ResponseClaim::number(claim_.look()));
   // Answered outside of the catch clauses: writing parks, and what is in flight should not.
   std::string failure;
   {
@@ -142,7 +142,7 @@ void Connection::run_handler() {
       failure = "exception of unknown type";
     }
   }
-  deadline_->clear();
+  deadline_.clear();
   if (server_->access_log) handler_time_ = Clock::now() - started_;
   if (hijacked_.load(std::memory_order_relaxed) || claim_.lost()) {
     if (!failure.empty()) log::error("http: {}: handler failed: {}", describe(), failure);
@@ -224,7 +224,7 @@ Next Connection::after_response(ResponseWriter::End how) {
 
 // The deadline's goroutine has answered, or cut the connection.
 Next Connection::after_late(ResponseClaim::State how) {
-  deadline_->wait_for_call();
+  deadline_.wait_for_call();
   if (how == ResponseClaim::State::cut) {
     count(cut_);
     says_goodbye_ = false;

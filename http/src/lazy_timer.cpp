@@ -21,68 +21,67 @@ Deadline LazyTimer::time_of(Word w) noexcept {
 }
 
 Deadline LazyTimer::deadline() const noexcept {
-  return time_of(state_->wanted.load(std::memory_order_relaxed));
+  return time_of(wanted_.load(std::memory_order_relaxed));
 }
 
 void LazyTimer::set(Deadline d, Tag tag) {
-  State& s = *state_;
   const Word w = word(d, tag);
-  s.wanted.store(w);
-  if (s.armed.load() <= w) return;
-  const std::lock_guard guard(s.lock);
-  if (s.armed.load() > w) arm(state_, w);
+  wanted_.store(w);
+  if (armed_.load() <= w) return;
+  const std::lock_guard guard(lock_);
+  if (armed_.load() > w) arm(w);
 }
 
 // Under the lock.
-void LazyTimer::arm(const std::shared_ptr<State>& s, Word w) {
-  if (s->stopped.load()) return;
+void LazyTimer::arm(Word w) {
+  if (stopped_.load()) return;
   const Duration left = std::max<Duration>(time_of(w).remaining(), milliseconds(1));
-  // Made before `armed` says so: where there is no memory for one, the next set() tries again.
-  const bool made = !s->timer;
-  if (made) s->timer = after_func(left, [s] { look(s); });
-  s->armed.store(w);
-  if (!made) s->timer.reset(left);
+  // Made before `armed_` says so: where there is no memory for one, the next set() tries again.
+  const bool made = !timer_;
+  if (made) timer_ = after_func(left, [this, kept = owner_.hold()] { look(); });
+  armed_.store(w);
+  if (!made) timer_.reset(left);
 }
 
 // Does what the deadline as it stands asks for. True: nothing more is to be done. Under the lock.
-bool LazyTimer::settle(const std::shared_ptr<State>& s) {
-  const Word w = s->wanted.load();
+bool LazyTimer::settle() {
+  const Word w = wanted_.load();
   if (w == kNone) {
-    s->armed.store(kNone);
-    return s->wanted.load() == kNone;
+    armed_.store(kNone);
+    return wanted_.load() == kNone;
   }
   if (!time_of(w).passed()) {
-    arm(s, w);
-    return s->wanted.load() >= w;
+    arm(w);
+    return wanted_.load() >= w;
   }
-  s->armed.store(kNone);
+  armed_.store(kNone);
   Word due = w;
-  if (s->wanted.compare_exchange_strong(due, kNone) && !s->stopped.load())
-    s->expired(static_cast<Tag>(w & ((Word{1} << kTagBits) - 1)));
+  if (wanted_.compare_exchange_strong(due, kNone) && !stopped_.load())
+    owner_.deadline_passed(static_cast<Tag>(w & ((Word{1} << kTagBits) - 1)));
   return false;
 }
 
-void LazyTimer::look(const std::shared_ptr<State>& s) {
+void LazyTimer::look() {
   {
-    const std::lock_guard guard(s->lock);
-    while (!s->stopped.load() && !settle(s)) {
+    const std::lock_guard guard(lock_);
+    while (!stopped_.load() && !settle()) {
     }
   }
-  drop_if_stopped(*s);
+  drop_if_stopped();
 }
 
 // Whoever holds the lock meanwhile comes here itself afterwards.
-void LazyTimer::drop_if_stopped(State& s) noexcept {
-  if (!s.stopped.load() || !s.lock.try_lock()) return;
-  const Timer dropped = std::exchange(s.timer, Timer());
-  s.lock.unlock();
+void LazyTimer::drop_if_stopped() noexcept {
+  if (!stopped_.load() || !lock_.try_lock()) return;
+  const Timer dropped = std::exchange(timer_, Timer());
+  lock_.unlock();
   if (dropped) dropped.stop();
 }
 
 void LazyTimer::stop() noexcept {
-  state_->stopped.store(true);
-  state_->wanted.store(kNone);
-  drop_if_stopped(*state_);
+  stopped_.store(true);
+  wanted_.store(kNone);
+  drop_if_stopped();
 }
 
 }  // namespace treadle::http::detail

@@ -3,10 +3,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
-#include <utility>
 
 #include <treadle/mutex.h>
 #include <treadle/ticker.h>
@@ -23,59 +21,63 @@ namespace treadle::http::detail {
 // are one word, so that a deadline that passes just as the next request begins is never taken for
 // that one's.
 //
-// Protocol. `wanted` is the deadline, `armed` when the timer will look next. set() stores the one,
-// then looks at the other; the timer's goroutine stores `armed`, then looks at `wanted` again (all
-// sequentially consistent): one of the two sees the other, so no deadline is slept over. Arming,
-// and the whole of look(), are done under `lock`: only one of them moves the timer.
+// Protocol. `wanted_` is the deadline, `armed_` when the timer will look next. set() stores the
+// one, then looks at the other; the timer's goroutine stores `armed_`, then looks at `wanted_`
+// again (all sequentially consistent): one of the two sees the other, so no deadline is slept over.
+// Arming, and the whole of look(), are done under `lock_`: only one of them moves the timer.
+//
+// Lifetime. It lies in its owner, which the runtime's timer keeps alive from the first arming until
+// stop(), so the owner must call that. A call that is running then keeps it until it has returned.
 class LazyTimer {
  public:
   static constexpr int kTagBits = 24;
   using Tag = std::uint32_t;  // below 2^24
-  // Called under the lock, the deadline gone; may set another by again(). It must keep alive, or
-  // check for, whatever it touches.
-  using Expired = std::function<void(Tag)>;
+  class Owner {
+   public:
+    // Called under the lock, the deadline gone; may set another by again().
+    virtual void deadline_passed(Tag tag) = 0;
+    virtual std::shared_ptr<void> hold() = 0;  // of the owner itself
 
-  explicit LazyTimer(Expired expired) : state_(std::make_shared<State>()) {
-    state_->expired = std::move(expired);
-  }
-  ~LazyTimer() { stop(); }
+   protected:
+    ~Owner() = default;
+  };
+
+  explicit LazyTimer(Owner& owner) noexcept : owner_(owner) {}
   LazyTimer(const LazyTimer&) = delete;
   LazyTimer& operator=(const LazyTimer&) = delete;
 
-  // One goroutine at a time. Parks only where the timer must be armed while `expired` runs.
+  // One goroutine at a time. Parks only where the timer must be armed while a call
+  // runs.
   void set(Deadline d, Tag tag);
-  // For `expired` alone.
-  void again(Deadline d, Tag tag) noexcept { state_->wanted.store(word(d, tag)); }
+  // For deadline_passed() alone.
+  void again(Deadline d, Tag tag) noexcept { wanted_.store(word(d, tag)); }
   void clear() noexcept {
-    if (state_->wanted.load(std::memory_order_relaxed) != kNone) state_->wanted.store(kNone);
+    if (wanted_.load(std::memory_order_relaxed) != kNone) wanted_.store(kNone);
   }
   Deadline deadline() const noexcept;
-  // No call begins after it; one may still be running, even be the one that destroys this. Never
+  // No call begins after it; one may still be running, even be the one that does this. Never
   // parks.
   void stop() noexcept;
   // Parks until no call is running.
-  void wait_for_call() { const std::lock_guard guard(state_->lock); }
+  void wait_for_call() { const std::lock_guard guard(lock_); }
 
  private:
   using Word = std::uint64_t;  // milliseconds of the clock above, the tag below
   static constexpr Word kNone = ~Word{0};
 
-  struct State {
-    std::atomic<Word> wanted{kNone};
-    std::atomic<Word> armed{kNone};
-    std::atomic<bool> stopped{false};
-    Mutex lock;   // protects the timer, and is held over `expired`
-    Timer timer;  // its closure holds this state: dropped once stopped
-    Expired expired;
-  };
   static Word word(Deadline d, Tag tag) noexcept;
   static Deadline time_of(Word w) noexcept;
-  static void arm(const std::shared_ptr<State>& s, Word w);
-  static void look(const std::shared_ptr<State>& s);
-  static bool settle(const std::shared_ptr<State>& s);
-  static void drop_if_stopped(State& s) noexcept;
+  void arm(Word w);
+  void look();
+  bool settle();
+  void drop_if_stopped() noexcept;
 
-  const std::shared_ptr<State> state_;
+  Owner& owner_;
+  std::atomic<Word> wanted_{kNone};
+  std::atomic<Word> armed_{kNone};
+  std::atomic<bool> stopped_{false};
+  Mutex lock_;   // protects the timer, and is held over a call
+  Timer timer_;  // its closure holds the owner: dropped once stopped
 };
 
 }  // namespace treadle::http::detail

@@ -267,8 +267,7 @@ Result<void> Server::reload(const ServerOptions& options) {
     }
   }
   for (const auto& l : s.listeners) (void)l->listener.set_keep_alive(next->options.tcp_keepalive);
-  const std::lock_guard guard(s.lock);
-  s.settings = std::move(next);
+  s.change_settings(std::move(next));
   return {};
 }
 

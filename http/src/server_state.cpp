@@ -28,7 +28,8 @@ ServerState::ServerState(ServerOptions o, Handler h)
     : handler(std::move(h)),
       accept_context(with_cancel(background())),
       connections_context(with_cancel(background())),
-      settings(make_settings(std::move(o))) {
+      settings(make_settings(std::move(o))),
+      newest_settings(settings.get()) {
   if (!handler) throw Panic("http: Server: the handler is empty");
 }
 
@@ -39,9 +40,17 @@ std::shared_ptr<const Settings> ServerState::current_settings() {
   return settings;
 }
 
+// Those before may be the last reference's: they go outside of the lock.
+void ServerState::change_settings(std::shared_ptr<const Settings> next) {
+  const std::lock_guard guard(lock);
+  settings.swap(next);
+  newest_settings.store(settings.get());
+}
+
 bool ServerState::start(const std::shared_ptr<ServerState>& self, Arrival arrival) {
   Semaphore::Hold slot = std::move(arrival.slot);
-  auto c = std::make_shared<Connection>(self, self->current_settings(), std::move(arrival));
+  if (!arrival.settings) arrival.settings = self->current_settings();
+  auto c = std::make_shared<Connection>(self, std::move(arrival));
   c->slot = std::move(slot);
   self->add(*c);
   // close() goes through the list after setting the flag, so one of the two sees the connection.
@@ -61,22 +70,26 @@ bool ServerState::start(const std::shared_ptr<ServerState>& self, Arrival arriva
 }
 
 void ServerState::add(Connection& c) {
-  connections_alive.add(1);
-  const std::lock_guard guard(lock);
-  ++accepted;
-  ++open;
-  c.listed = true;
-  c.list_next = connections;
-  if (connections != nullptr) connections->list_previous = &c;
-  connections = &c;
+  bool first = false;
+  {
+    const std::lock_guard guard(lock);
+    ++accepted;
+    first = open++ == 0;
+    c.listed = true;
+    c.list_next = connections;
+    if (connections != nullptr) connections->list_previous = &c;
+    connections = &c;
+  }
+  if (first) connections_alive.add(1);
 }
 
 void ServerState::leave(Connection& c) {
+  bool last = false;
   {
     const std::lock_guard guard(lock);
     if (!c.listed) return;
     c.listed = false;
-    --open;
+    last = --open == 0;
     of_closed.requests += c.requests();
     of_closed.refused += c.refused();
     of_closed.cut += c.responses_cut();
@@ -84,7 +97,7 @@ void ServerState::leave(Connection& c) {
     if (c.list_next != nullptr) c.list_next->list_previous = c.list_previous;
   }
   c.slot = {};
-  connections_alive.done();
+  if (last) connections_alive.done();
 }
 
 std::vector<std::shared_ptr<Connection>> ServerState::current() {

@@ -30,14 +30,16 @@ struct Listening {
   net::Listener listener;
   bool tls = false;
   bool proxy_protocol = false;
+  std::shared_ptr<const Settings> settings{};  // the newest its accept loop has seen; that one's
 };
 
 // A connection as it comes from a listener.
 struct Arrival {
-  std::shared_ptr<net::Conn> conn;
+  std::unique_ptr<net::Conn> conn;
   net::Conn* raw = nullptr;     // the one below TLS; null: conn itself
   net::TlsConn* tls = nullptr;  // conn, if it is to speak TLS
   bool proxy_protocol = false;
+  std::shared_ptr<const Settings> settings{};  // null: the newest
   Semaphore::Hold slot{};  // its place among the connections, held until it ends
 };
 
@@ -47,7 +49,11 @@ struct Arrival {
 // Who touches what:
 //   handler, listeners, slots   constant from the first accept on
 //   keep_alive, closed          set by shutdown(), close() and a full server, read by everybody
-//   settings                    under `lock`; a connection keeps those it began with
+//   settings                    under `lock`; a connection keeps those it began with. An accept
+//   loop
+//                               takes the lock for them only where `newest_settings`, stored with
+//                               them, differs from those that it keeps, and so keeps alive: the
+//                               address of others cannot be the same.
 //   the list of connections     under `lock`; a Connection leaves it before its goroutine lets go
 //                               of it, so that each in it may be shared
 // `lock` is a plain mutex: it is held for some pointers' worth of work, and over no call that
@@ -77,18 +83,23 @@ struct ServerState {
   KeepAlive keep_alive;
   std::atomic<bool> ready{true};    // what /readyz says while nothing shuts down
   std::atomic<bool> closed{false};  // no connection is served any more
+  // One as long as there is any connection: raised after `open` has left zero, lowered after it has
+  // come to zero, both outside of `lock`. It cannot become negative, since whoever raised `open`
+  // leaves only after that. It is late for add() alone, hence right once no accept loop runs.
   WaitGroup connections_alive;
 
   std::mutex lock;
-  std::shared_ptr<const Settings> settings;  // under lock
-  bool accepting = false;                    // under lock: serve() is, or was, under way
-  Connection* connections = nullptr;         // under lock, as are the counters
+  std::shared_ptr<const Settings> settings;      // under lock
+  std::atomic<const Settings*> newest_settings;  // stored under lock
+  bool accepting = false;                        // under lock: serve() is, or was, under way
+  Connection* connections = nullptr;             // under lock, as are the counters
   std::uint64_t accepted = 0;
   std::uint64_t open = 0;
   std::uint64_t shed = 0;
   ServerStats of_closed;  // requests, refused and cut of connections that are gone
 
   std::shared_ptr<const Settings> current_settings();
+  void change_settings(std::shared_ptr<const Settings> next);
   bool is_ready() const noexcept { return ready.load() && !keep_alive.stopping.load(); }
 
   // Starts serving a connection on a goroutine of its own. False: there is no memory for one, and

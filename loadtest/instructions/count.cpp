@@ -50,7 +50,7 @@ void wait_for_sysmon() {
   do {
     if (until.passed()) give_up("sysmon still sleeps after 10 s");
     if (!treadle::sleep(std::chrono::milliseconds(20))) give_up("sleep failed");
-  } while (treadle::rt::sched.sysmon_slow.load(std::memory_order_relaxed));
+  } while (treadle::rt::sched.sysmon_nap.load(std::memory_order_relaxed) > treadle::rt::kHintNap);
 }
 
 }  // namespace

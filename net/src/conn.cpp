@@ -2,6 +2,7 @@
 #include <treadle/net/conn.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <vector>
 
@@ -25,6 +26,9 @@ Result<const treadle::detail::Pollable*> Conn::begin_dormant_wait() {
   if (auto r = wait_readable(); !r) return fail(r.error());
   return nullptr;
 }
+
+// A Conn that cannot tell has nothing at once.
+Result<std::size_t> Conn::read_now(std::span<std::byte> /*into*/) { return fail_errno(EAGAIN); }
 
 // A Conn that cannot tell takes nothing at once.
 std::size_t Conn::write_now(std::span<const std::byte> /*bytes*/) noexcept { return 0; }

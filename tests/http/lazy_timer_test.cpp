@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -18,10 +19,38 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// A timer whose owner calls a function, and which ends as it goes.
+class TestTimer {
+ public:
+  using Expired = std::function<void(LazyTimer::Tag)>;
+  explicit TestTimer(Expired expired) : owner_(std::make_shared<Owner>()) {
+    owner_->expired = std::move(expired);
+  }
+  ~TestTimer() { stop(); }
+  TestTimer(const TestTimer&) = delete;
+  TestTimer& operator=(const TestTimer&) = delete;
+
+  void set(Deadline d, LazyTimer::Tag tag) { owner_->timer.set(d, tag); }
+  void again(Deadline d, LazyTimer::Tag tag) { owner_->timer.again(d, tag); }
+  void clear() { owner_->timer.clear(); }
+  Deadline deadline() const { return owner_->timer.deadline(); }
+  void stop() { owner_->timer.stop(); }
+  void wait_for_call() { owner_->timer.wait_for_call(); }
+
+ private:
+  struct Owner final : LazyTimer::Owner, std::enable_shared_from_this<Owner> {
+    void deadline_passed(LazyTimer::Tag tag) override { expired(tag); }
+    std::shared_ptr<void> hold() override { return shared_from_this(); }
+    Expired expired;
+    LazyTimer timer{*this};
+  };
+  const std::shared_ptr<Owner> owner_;
+};
+
 // Gives what expires to a channel.
 struct Told {
   Chan<LazyTimer::Tag> tags = make_chan<LazyTimer::Tag>(100'000);
-  LazyTimer timer{[tags = tags](LazyTimer::Tag tag) { tags.send(tag); }};
+  TestTimer timer{[tags = tags](LazyTimer::Tag tag) { tags.send(tag); }};
 };
 
 TEST(LazyTimer, CallsOnceWithTheTagAndNotBefore) {
@@ -73,7 +102,7 @@ TEST(LazyTimer, ClearedDeadlineDoesNotCallAndTheNextOneDoes) {
 TEST(LazyTimer, CallMaySetAnother) {
   test::run([] {
     auto tags = make_chan<LazyTimer::Tag>(10);
-    std::optional<LazyTimer> timer;
+    std::optional<TestTimer> timer;
     timer.emplace([&timer, tags](LazyTimer::Tag tag) {
       tags.send(tag);
       if (tag < 3) timer->again(Deadline::after(5ms), tag + 1);
@@ -96,7 +125,7 @@ TEST(LazyTimer, NothingIsCalledAfterItsEnd) {
   test::run([] {
     const auto calls = std::make_shared<std::atomic<int>>(0);
     {
-      LazyTimer timer([calls](LazyTimer::Tag) { calls->fetch_add(1); });
+      TestTimer timer([calls](LazyTimer::Tag) { calls->fetch_add(1); });
       timer.set(Deadline::after(5ms), 1);
     }
     (void)sleep(30ms);
@@ -109,7 +138,7 @@ TEST(LazyTimer, NothingIsCalledAfterItsEnd) {
 TEST(LazyTimer, CallMayDestroyIt) {
   test::run([] {
     struct Owner {
-      std::optional<LazyTimer> timer;
+      std::optional<TestTimer> timer;
     };
     auto over = make_chan<int>(1);
     auto owner = std::make_shared<Owner>();
@@ -133,7 +162,7 @@ TEST(LazyTimer, RaceOfRequestsLosesNoDeadline) {
     std::atomic<LazyTimer::Tag> current{0};
     std::atomic<int> wrong{0};
     auto expired = make_chan<LazyTimer::Tag>(1000);
-    LazyTimer timer([&, expired](LazyTimer::Tag tag) {
+    TestTimer timer([&, expired](LazyTimer::Tag tag) {
       // A deadline that was cleared just now may still be told of, but only of its own request or
       // one before it, never of one to come.
       if (tag > current.load()) wrong.fetch_add(1);

@@ -373,6 +373,45 @@ TEST(TcpConnWaitReadable, UnreadBytesOfALongReadCount) {
   });
 }
 
+// A read that found nothing stands for the look before the wait: what comes after it ends that.
+TEST(TcpConnReadNow, TakesWhatIsThereAndWaitsForNothing) {
+  test::run([] {
+    TcpPair pair = make_tcp_pair();
+    std::array<std::byte, 8> into;
+    for (const char* sent : {"abc", "de"}) {
+      EXPECT_EQ(pair.server->read_now(into).error(), std::errc::operation_would_block);
+      const auto wait = pair.server->begin_dormant_wait();
+      ASSERT_TRUE(wait);
+      EXPECT_NE(*wait, nullptr);
+      ASSERT_TRUE(pair.client->write_all(sent));
+      ASSERT_TRUE(pair.server->wait_readable());
+      const std::size_t size = std::string_view(sent).size();
+      EXPECT_EQ(pair.server->read_now(into), size);
+    }
+    EXPECT_EQ(pair.server->read_now(into).error(), std::errc::operation_would_block);
+    ASSERT_TRUE(pair.client->shutdown_write());
+    EXPECT_EQ(pair.server->read(into), 0U);
+    EXPECT_EQ(pair.server->read_now(into), 0U);
+    EXPECT_TRUE(pair.server->peer_closed());
+    pair.server->close();
+    EXPECT_EQ(pair.server->read_now(into).error(), Errc::closed);
+  });
+}
+
+// The data and the end of one segment make one edge, and nobody is left to wait for another.
+TEST(TcpConnReadNow, SeesTheEndBehindTheLastBytes) {
+  test::run([] {
+    TcpPair pair = make_tcp_pair();
+    std::array<std::byte, 8> into;
+    EXPECT_EQ(pair.server->read_now(into).error(), std::errc::operation_would_block);
+    ASSERT_TRUE(pair.client->write_all("x"));
+    ASSERT_TRUE(pair.client->shutdown_write());
+    while (!pair.server->peer_closed()) gosched();
+    EXPECT_EQ(pair.server->read_now(into), 1U);
+    EXPECT_EQ(pair.server->read_now(into), 0U);
+  });
+}
+
 // What came before the first look costs no sleep, and nothing is slept over.
 TEST(TcpConnDormant, FirstWaitSeesWhatIsThere) {
   test::run([] {

@@ -238,8 +238,14 @@ void pd_free(PollDesc* pd) noexcept {
     timer_remove(s.timer);
     s.timer.heap.store(nullptr, std::memory_order_relaxed);  // the next owner's P may be another
   }
-  if (const std::uint64_t watch = pd->peer_watch.exchange(0, std::memory_order_seq_cst))
-    drop_watch(reinterpret_cast<PeerWatch*>(watch & kPointer));
+  if (const std::uint64_t watch = pd->peer_watch.exchange(0, std::memory_order_seq_cst)) {
+    auto* w = reinterpret_cast<PeerWatch*>(watch & kPointer);
+    context_release(w->context);
+    if (pd->spare_watch)
+      delete w;
+    else
+      pd->spare_watch = w;
+  }
   // A new generation: events of the old one no longer match.
   const std::uint64_t next = (pd->seen.load(std::memory_order_relaxed) >> 32) + 1;
   pd->seen.store(next << 32, std::memory_order_relaxed);
@@ -540,7 +546,9 @@ void Pollable::watch_peer(const Context& ctx) const {
   ContextState* state = ctx.state();
   std::uint64_t watch = 0;
   if (state && state->kind == ContextState::Kind::cancel) {
-    auto* w = new PeerWatch{static_cast<CancelState*>(state)};
+    PeerWatch* w = std::exchange(pd_->spare_watch, nullptr);
+    if (!w) w = new PeerWatch;
+    *w = {static_cast<CancelState*>(state)};
     context_retain(state);
     watch = reinterpret_cast<std::uintptr_t>(w) |
             static_cast<std::uint64_t>(pd_->generation() & 0xffff) << kTagShift;

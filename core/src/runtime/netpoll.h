@@ -29,6 +29,7 @@
 namespace treadle::rt {
 
 struct PollDesc;
+struct PeerWatch;
 
 // One direction of a descriptor.
 struct PollSide {
@@ -61,6 +62,9 @@ struct alignas(64) PollDesc {
   int fd = -1;
   bool ignore_context = false;
   PollDesc* link = nullptr;  // free list
+  // Left by an owner before, for the next watch: most connections end without the poller having
+  // seen their peer go. The owner's.
+  PeerWatch* spare_watch = nullptr;
 
   static constexpr std::uint64_t kPeerClosed = 1;
   static constexpr std::uint64_t kUrgent = 2;
@@ -75,7 +79,7 @@ struct alignas(64) PollDesc {
 // A context that is to be cancelled when a peer goes. Each watch has one of its own: a context may
 // be watched for by several descriptors.
 struct PeerWatch {
-  CancelState* context;  // retained
+  CancelState* context = nullptr;  // retained
   PeerWatch* next = nullptr;
 };
 

@@ -46,6 +46,10 @@ class Conn {
   // Errors: timed_out (read deadline), closed (local close()), canceled, else the system's code.
   [[nodiscard]] virtual Result<std::size_t> read(std::span<std::byte> into) = 0;
 
+  // Reads what is there, as read() does, and does not wait: std::errc::operation_would_block says
+  // that nothing is, or that this connection cannot tell. Counts as a reader. Never parks.
+  [[nodiscard]] virtual Result<std::size_t> read_now(std::span<std::byte> into);
+
   // Writes all of the parts, in order, with as few system calls as possible. At most 1024 parts.
   // Parks the calling G. One writer at a time. The bytes must outlive the call.
   // Errors: timed_out (write deadline), closed, canceled, EPIPE or ECONNRESET when the peer went

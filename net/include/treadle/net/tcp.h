@@ -30,6 +30,7 @@ class TcpConn final : public Conn {
 
   using Conn::write_all;
   [[nodiscard]] Result<std::size_t> read(std::span<std::byte> into) override;
+  [[nodiscard]] Result<std::size_t> read_now(std::span<std::byte> into) override;
   WriteResult write_all(std::span<const iovec> parts) override;
   std::size_t write_now(std::span<const std::byte> bytes) noexcept override;
   WriteResult send_file(const File& file, std::uint64_t offset, std::uint64_t count) override;
@@ -56,6 +57,7 @@ class TcpConn final : public Conn {
       : pd_(std::move(pd)), remote_(remote), kind_(kind) {}
   // After a read that took all there was: nothing has come that a wait would not see. Once.
   bool known_empty() noexcept;
+  std::size_t took(std::size_t got, std::size_t asked) noexcept;
   Result<void> wait_while_drained();
   std::error_code failed(ssize_t negative_errno) noexcept;
 
