@@ -173,6 +173,7 @@ class Round {
     const bool hinted = look.overdue == Overdue::hinted;
     if (!work_waits(p, now_, look.unpolled) && !keeps_us_awake(p, m, hinted)) {
       look_again_once_unpolled(look.unpolled);
+      look_again_at_twice(hinted ? p->seen_blk_when : p->seen_tick_when);
       return;
     }
     if (!hinted && !sched.preempt) {
@@ -202,8 +203,17 @@ class Round {
     const bool known = p->slice.load(std::memory_order_relaxed) != SliceKind::whole;
     if (now_ >= longest || (activity == Activity::unknown && known))
       return activity == Activity::unknown ? Lost::slice_over : Lost::descheduled;
-    due_ = std::min(due_, activity == Activity::unknown ? longest : now_ + kBlockSlice);
+    if (activity == Activity::unknown)
+      due_ = std::min(due_, longest);
+    else
+      look_again_at_twice(p->seen_tick_when);
     return {};
+  }
+
+  // Of what began at `begin` and may go on: when it is twice as old, so that few looks suffice, and
+  // what comes to wait for its P waits no longer than it has lasted.
+  void look_again_at_twice(std::int64_t begin) noexcept {
+    due_ = std::min(due_, now_ + (now_ - begin));
   }
 
   void look_again_once_unpolled(std::int64_t unpolled) noexcept {
@@ -221,6 +231,7 @@ class Round {
   // block keep theirs. They still yield at their next parking call.
   void refuse() noexcept {
     sched.refused_handoffs.fetch_add(n_, std::memory_order_relaxed);
+    look_again_at_twice(candidates_[0].p->seen_tick_when);  // one may be on its way
     if (now_ - last_request_ < kAskForThreadEvery) return;
     last_request_ = now_;
     wake_template_thread();  // it may be possible by now
