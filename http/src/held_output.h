@@ -52,9 +52,11 @@ struct HeldRoom {
 // and a plain store from one that has one owner. Acquire and release carry the room's plain fields.
 //
 // Invariant: in `held` the connection is watched, or its own goroutine is about to see to that
-// before anything else, a handler least of all.
+// before anything else, a handler least of all. (Where that finds no memory the connection ends.)
 class HeldOutput {
  public:
+  class Turn;
+
   // From here on, until another is lent: the connection's goroutine, with nothing held.
   void lend(HeldRoom* room) noexcept { room_ = room; }
   HeldRoom& room() const noexcept { return *room_; }
@@ -100,6 +102,27 @@ class HeldOutput {
   std::uint32_t lost_ = 0;
   HeldRoom* room_ = nullptr;
   std::error_code error_;  // stored before `failed`
+};
+
+// From claim() or take() on: the room is given up again, come what may. What an exception leaves
+// behind has failed: nobody knows how much of it has gone, and a room that stayed ours would be
+// waited for for ever, or sent to the next client.
+class HeldOutput::Turn {
+ public:
+  explicit Turn(HeldOutput& held) noexcept : held_(&held) {}
+  ~Turn() {
+    if (held_) held_->settle(0, std::make_error_code(std::errc::not_enough_memory));
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  void settle(std::size_t written, std::error_code error) noexcept {
+    std::exchange(held_, nullptr)->settle(written, error);
+  }
+  void offer() noexcept { std::exchange(held_, nullptr)->offer(); }
+
+ private:
+  HeldOutput* held_;
 };
 
 }  // namespace treadle::http::detail

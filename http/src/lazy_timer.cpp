@@ -28,8 +28,11 @@ void LazyTimer::set(Deadline d, Tag tag) {
   const Word w = word(d, tag);
   wanted_.store(w);
   if (armed_.load() <= w) return;
-  const std::lock_guard guard(lock_);
-  if (armed_.load() > w) arm(w);
+  {
+    const std::lock_guard guard(lock_);
+    if (armed_.load() > w) arm(w);
+  }
+  drop_if_stopped();
 }
 
 // Under the lock.
@@ -70,12 +73,19 @@ void LazyTimer::look() {
   drop_if_stopped();
 }
 
-// Whoever holds the lock meanwhile comes here itself afterwards.
+// Whoever holds the lock meanwhile comes here itself afterwards, be it only to wait for a call.
 void LazyTimer::drop_if_stopped() noexcept {
   if (!stopped_.load() || !lock_.try_lock()) return;
   const Timer dropped = std::exchange(timer_, Timer());
   lock_.unlock();
   if (dropped) dropped.stop();
+}
+
+void LazyTimer::wait_for_call() {
+  {
+    const std::lock_guard guard(lock_);
+  }
+  drop_if_stopped();
 }
 
 void LazyTimer::stop() noexcept {

@@ -59,7 +59,7 @@ class LazyTimer {
   // parks.
   void stop() noexcept;
   // Parks until no call is running.
-  void wait_for_call() { const std::lock_guard guard(lock_); }
+  void wait_for_call();
 
  private:
   using Word = std::uint64_t;  // milliseconds of the clock above, the tag below

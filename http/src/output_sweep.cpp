@@ -2,7 +2,6 @@
 
 #include <treadle/go.h>
 
-#include <iterator>
 #include <mutex>
 #include <utility>
 
@@ -11,19 +10,20 @@
 namespace treadle::http::detail {
 
 void OutputSweep::arm_locked() {
-  armed_ = true;
-  if (timer_) {
+  if (timer_)
     timer_.reset(kEvery);
-    return;
-  }
-  timer_ = after_func(kEvery, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->sweep();
-  });
+  else
+    timer_ = after_func(kEvery, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->sweep();
+    });
+  armed_ = true;
 }
 
 void OutputSweep::watch(std::weak_ptr<Connection> c) {
+  List one;
+  one.push_back(std::move(c));
   const std::lock_guard guard(lock_);
-  watched_.push_back(std::move(c));
+  watched_.splice(watched_.end(), one);
   if (!armed_) arm_locked();
 }
 
@@ -35,10 +35,7 @@ void OutputSweep::sweep() {
   }
   all = look_at(std::move(all));
   const std::lock_guard guard(lock_);
-  // The memory of the list is kept, whichever has more.
-  if (watched_.capacity() < all.capacity()) watched_.swap(all);
-  watched_.insert(watched_.end(), std::make_move_iterator(all.begin()),
-                  std::make_move_iterator(all.end()));
+  watched_.splice(watched_.end(), all);
   if (watched_.empty())
     armed_ = false;
   else

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <list>
 #include <memory>
-#include <vector>
 
 #include <treadle/mutex.h>
 #include <treadle/ticker.h>
@@ -29,7 +29,7 @@ class OutputSweep : public std::enable_shared_from_this<OutputSweep> {
   void watch(std::weak_ptr<Connection> c);
 
  private:
-  using List = std::vector<std::weak_ptr<Connection>>;
+  using List = std::list<std::weak_ptr<Connection>>;  // the sweep needs no memory for it
 
   void sweep();
   List look_at(List all);

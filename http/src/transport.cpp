@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <mutex>
 
 namespace treadle::http::detail {
@@ -111,25 +112,35 @@ Result<std::size_t> Transport::read(std::span<std::byte> into) {
 
 bool Transport::hold(std::span<const iovec> parts) {
   if (held_.claim()) return false;  // write() says why
+  HeldOutput::Turn ours(held_);
   HeldRoom& room = held_.room();
   const bool fits = room.append(parts);
   if (fits) room.ends.push_back(static_cast<std::uint32_t>(room.size));
   if (room.size > 0)
-    held_.offer();
+    ours.offer();
   else
-    held_.settle(0, {});
+    ours.settle(0, {});
   return fits;
 }
 
 // With a pace of its own: the connection's goroutine may begin a message meanwhile.
+void Transport::send_taken() {
+  HeldOutput::Turn ours(held_);
+  const HeldRoom& room = held_.room();
+  std::array<iovec, 1> all{iovec{room.bytes.get(), room.size}};
+  Pace pace;
+  const net::WriteResult r = write_through(all, pace);
+  ours.settle(r.written, r.error);
+}
+
 Result<void> Transport::flush_held() {
   const std::lock_guard turn(held_.turn);
   if (held_.take()) {
-    const HeldRoom& room = held_.room();
-    std::array<iovec, 1> all{iovec{room.bytes.get(), room.size}};
-    Pace pace;
-    const net::WriteResult r = write_through(all, pace);
-    held_.settle(r.written, r.error);
+    try {
+      send_taken();
+    } catch (const std::exception&) {
+      // No memory to encrypt it: the error says so.
+    }
   }
   if (const std::error_code e = held_.error()) return fail(e);
   return {};
@@ -146,6 +157,7 @@ void Transport::flush_now() noexcept {
 
 net::WriteResult Transport::write_behind_held(std::span<iovec> parts) {
   if (const std::error_code e = held_.claim()) return {0, e};
+  HeldOutput::Turn ours(held_);
   HeldRoom& room = held_.room();
   const std::size_t before = room.size;
   std::array<iovec, 8> all;
@@ -154,7 +166,7 @@ net::WriteResult Transport::write_behind_held(std::span<iovec> parts) {
   all[0] = {room.bytes.get(), room.size};
   std::copy_n(parts.begin(), n - 1, all.begin() + 1);
   net::WriteResult r = write_through(std::span(all).first(n), writing_);
-  held_.settle(r.written, r.error);
+  ours.settle(r.written, r.error);
   r.written -= std::min(r.written, before);
   return r;
 }

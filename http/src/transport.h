@@ -63,7 +63,7 @@ class Transport {
   // Conn::read() within the read timeout, once what is held has been sent.
   Result<std::size_t> read(std::span<std::byte> into);
   // Conn::write_all() and send_file(), within the write timeout for each stretch without progress.
-  // write() changes `parts` to what is left. A stuck peer is given up within a tenth more than the
+  // write() may change `parts`. A stuck peer is given up within a tenth more than the
   // timeout after the last byte it took.
   // What is held goes first, in the same call; the result does not count it. At most seven parts.
   net::WriteResult write(std::span<iovec> parts) {
@@ -83,6 +83,7 @@ class Transport {
 
  private:
   Result<void> flush_held();
+  void send_taken();
   net::WriteResult write_behind_held(std::span<iovec> parts);
   net::WriteResult write_through(std::span<iovec> parts, Pace& pace);
 

@@ -39,7 +39,7 @@ Result<std::size_t> File::read_at(std::span<std::byte> into, std::uint64_t offse
   std::size_t got = 0;
   if (!into.empty() && !knows(kCacheIsUntold)) {
     const ssize_t n = sys::read_cached(fd_, into, offset);
-    if (n == 0) return 0U;
+    // Nothing is no end: Linux 5.9 and 5.10 say so of what is not cached (preadv2(2), BUGS).
     if (n > 0) got = static_cast<std::size_t>(n);
     // EPERM, ENOSYS: sandboxes that do not know the call.
     if (n == -EOPNOTSUPP || n == -ENOSYS || n == -EPERM)
@@ -57,7 +57,7 @@ bool File::seems_cached(std::uint64_t offset, std::uint64_t count) const noexcep
   const auto has = [this](std::uint64_t at) {
     std::byte byte;
     const ssize_t n = sys::read_cached(fd_, std::span(&byte, 1), at);
-    return n >= 0;  // past the end of the file there is nothing to wait for
+    return n > 0;
   };
   return has(offset) && (count == 1 || has(offset + count - 1));
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ class WritesConn final : public net::Conn {
   std::vector<std::string> writes;
   std::size_t most = ~std::size_t{0};
   Chan<int> begun, go_on;  // nil: no waiting
+  bool no_memory = false;  // writing throws, as encrypting may
   int reads = 0;
 
   Result<std::size_t> read(std::span<std::byte>) override {
@@ -37,6 +39,7 @@ class WritesConn final : public net::Conn {
   }
   using Conn::write_all;
   net::WriteResult write_all(std::span<const iovec> parts) override {
+    if (no_memory) throw std::bad_alloc();
     if (begun) {
       begun.send(1);
       go_on.recv();
@@ -85,6 +88,32 @@ struct Fixture {
 };
 
 using Texts = std::vector<std::string>;
+
+// The room is nobody's afterwards: later writes fail at once, nothing waits, and the next one to be
+// lent it finds nothing of this client's there.
+TEST(HeldOutput, IsLostWhenSendingThrows) {
+  Fixture f;
+  EXPECT_TRUE(f.hold("one"));
+  f.conn.no_memory = true;
+  EXPECT_THROW((void)f.write("two"), std::bad_alloc);
+  EXPECT_EQ(f.room.size, 0U);
+  EXPECT_EQ(f.transport.held().lost(), 1U);
+  f.conn.no_memory = false;
+  EXPECT_EQ(f.write("three").error, std::errc::not_enough_memory);
+  EXPECT_FALSE(f.transport.flush());
+  EXPECT_TRUE(f.conn.writes.empty());
+}
+
+TEST(HeldOutput, FlushThatFindsNoMemoryIsAnError) {
+  Fixture f;
+  EXPECT_TRUE(f.hold("one"));
+  f.conn.no_memory = true;
+  const Result<void> sent = f.transport.flush();
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error(), std::errc::not_enough_memory);
+  EXPECT_EQ(f.transport.held().lost(), 1U);
+  EXPECT_EQ(f.write("two").error, std::errc::not_enough_memory);
+}
 
 TEST(HeldOutput, LeavesWithTheNextWriteInOnePiece) {
   Fixture f;

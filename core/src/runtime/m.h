@@ -51,7 +51,8 @@ struct alignas(128) M {
   std::atomic<std::uint32_t> guard{1};  // 0: user code (revocable); n: depth inside the runtime
   std::atomic<std::uint32_t> req{0};
   std::atomic<std::uint32_t> blk{0};  // odd: inside a hinted blocking call
-  // When the hinted call began in which the P was lost. Stored by whoever took it, before `lost`.
+  // When the hinted call began in which the P was lost. Stored by whoever takes it, before `lost`;
+  // a taker that fails may leave a wrong time, which costs a hint.
   std::atomic<std::int64_t> lost_at{0};
   // Stored with guard > 0. When the P was taken away it still names it, for the way back.
   std::atomic<P*> p{nullptr};

@@ -72,6 +72,7 @@ struct alignas(128) P {
   // sysmon's view at its last look; under the revoker's lock.
   std::uint32_t seen_tick = 0;
   std::int64_t seen_tick_when = 0;
+  SliceKind seen_slice = SliceKind::whole;
   std::uint32_t seen_blk = 0;
   std::int64_t seen_blk_when = 0;
   std::int64_t seen_cpu = 0;       // the M's CPU time

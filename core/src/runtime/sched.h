@@ -140,7 +140,7 @@ struct Sched {
 
   // sysmon; see sysmon.cpp.
   std::atomic<std::uint32_t> sysmon_wake{0};  // futex
-  std::atomic<std::int64_t> sysmon_nap{0};    // for so long it sleeps, unless woken; 0: awake
+  std::atomic<std::int64_t> sysmon_nap{0};    // for so long it naps; 0: awake, or deep asleep
   std::atomic<bool> hint_waits{false};        // it was woken for a hinted call
   bool sysmon_deep = false;                   // it sleeps until an idle P is taken; under lock
 
@@ -268,8 +268,8 @@ bool run_locked(M* m) noexcept;
 // --- sysmon.cpp
 void start_sysmon();
 void wake_sysmon() noexcept;
-// The same for a hinted call. Worth it when it would sleep for longer than kHintNap: longer than such
-// a call may hold its P.
+// The same for a hinted call. Worth it when it would sleep for longer than kHintNap: longer than
+// such a call may hold its P.
 void wake_sysmon_for_hint() noexcept;
 inline constexpr std::int64_t kHintNap = 40'000;
 // The same for a slice that has begun on `p` and is to be a short one.

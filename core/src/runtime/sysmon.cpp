@@ -110,7 +110,8 @@ struct Look {
 Look look_closely(P* p, const M* m, std::int64_t now, std::int64_t interval) noexcept {
   const std::uint32_t tick = p->schedtick.load(std::memory_order_relaxed);
   const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
-  const std::int64_t slice = slice_of(p->slice.load(std::memory_order_relaxed));
+  p->seen_slice = p->slice.load(std::memory_order_relaxed);
+  const std::int64_t slice = slice_of(p->seen_slice);
   const bool fresh = tick != p->seen_tick;
   if (fresh || blk != p->seen_blk) {
     p->seen_blk = blk;
@@ -166,7 +167,11 @@ class Round {
 
   void look_at(P* p) noexcept {
     M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
-    if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running || n_ == kMost) return;
+    if (!m || p->status.load(std::memory_order_relaxed) != PStatus::running) return;
+    if (n_ == kMost) {
+      due_ = now_;
+      return;
+    }
     const Look look = look_closely(p, m, now_, interval_);
     due_ = std::min(due_, look.due);
     if (look.overdue == Overdue::no) return;
@@ -242,7 +247,8 @@ class Round {
     const SliceKind kind = c.p->slice.load(std::memory_order_relaxed);
     c.m->lost_at.store(c.p->seen_blk_when, std::memory_order_relaxed);
     if (!take(c)) {
-      due_ = now_;  // inside the runtime: it gives way at its next parking call, or has to be taken
+      // Inside the runtime: it gives way at its next parking call, or has to be taken.
+      look_again_at_twice(c.how == Lost::hinted ? c.p->seen_blk_when : c.p->seen_tick_when);
       return;
     }
     const bool hinted = c.how == Lost::hinted;
@@ -317,9 +323,10 @@ class Sysmon {
     }
     std::int64_t sleep = std::clamp(due_ - nanotime(), kMinSleep, sleep_);
     sched.sysmon_nap.store(sleep, std::memory_order_relaxed);
-    // Pairs with wake_sysmon_for_slice() and wake_sysmon_for_hint(): what began before it could see
-    // the nap is seen here. The M that the last round started ran at once on our CPU, blocked at
-    // once, and was found 10 ms later.
+    // Pairs with wake_sysmon_for_slice(): what began before it could see the nap is seen here. The
+    // M that the last round started ran at once on our CPU, blocked at once, and was found 10 ms
+    // later. (A hint has no fence on its side: one that begins within the same nanoseconds may be
+    // missed, and then waits for the end of the nap, as one does that begins without work waiting.)
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (short_one_began()) sleep = kMinSleep;
     futex_wait(sched.sysmon_wake, seen, sleep);
@@ -335,9 +342,11 @@ class Sysmon {
       const M* m = p->m.load(std::memory_order_acquire);  // pairs with acquirep()
       if (!m) return false;
       const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
+      const SliceKind slice = p->slice.load(std::memory_order_relaxed);
       return ((blk & 1) && blk != p->seen_blk) ||
-             (p->slice.load(std::memory_order_relaxed) != SliceKind::whole &&
-              p->schedtick.load(std::memory_order_relaxed) != p->seen_tick);
+             (slice != SliceKind::whole &&
+              (slice != p->seen_slice ||
+               p->schedtick.load(std::memory_order_relaxed) != p->seen_tick));
     });
   }
 
