@@ -6,8 +6,8 @@
 #include <treadle/net/tls_conn.h>
 
 #include "net/net_fixture.h"
-#include "support/tls_fixture.h"
 #include "support/spawn.h"
+#include "support/tls_fixture.h"
 
 namespace treadle::net {
 namespace {

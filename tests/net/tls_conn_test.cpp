@@ -5,9 +5,9 @@
 #include <treadle/net/tls_conn.h>
 
 #include "net/net_fixture.h"
-#include "support/tls_fixture.h"
 #include "support/faulty_conn.h"
 #include "support/pipe_conn.h"
+#include "support/tls_fixture.h"
 
 namespace treadle::net {
 namespace {

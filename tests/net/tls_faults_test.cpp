@@ -6,9 +6,9 @@
 #include <random>
 
 #include "net/net_fixture.h"
-#include "support/tls_fixture.h"
 #include "support/faulty_conn.h"
 #include "support/pipe_conn.h"
+#include "support/tls_fixture.h"
 
 namespace treadle::net {
 namespace {
