@@ -281,7 +281,14 @@ TEST_F(PreemptOptionsDeathTest, KernelSlicesAreShortOnThreadsOfTheRuntimeOnly) {
             gosched();
           }
           REQUIRE(long_one);
-          REQUIRE(own_kernel_slice() == 100'000);
+          // A revoker that comes too late lengthens the slice for a moment, and sets it right
+          // itself.
+          bool short_again = false;
+          for (int round = 0; round < 1000 && !short_again; ++round) {
+            gosched();
+            short_again = own_kernel_slice() == 100'000;
+          }
+          REQUIRE(short_again);
           (void)usual;
           stop = true;
         });

@@ -269,7 +269,8 @@ bool give_up_p(M* m, P* p, G** found) noexcept {
   {
     LockGuard hold(sched.lock);
     if (sched.stop_wanted.load(std::memory_order_relaxed)) return true;
-    if ((*found = globrunqget_locked(p, kRunqSize))) return true;
+    *found = globrunqget_locked(p, kRunqSize);
+    if (*found) return true;
     releasep(m);
     pidleput_locked(p);
   }
