@@ -14,6 +14,7 @@
 #include "support/faulty_conn.h"
 #include "support/goroutine.h"
 #include "support/pipe_conn.h"
+#include "support/stub_conn.h"
 
 namespace treadle::http::detail {
 namespace {
@@ -98,28 +99,17 @@ TEST(Connection, BufferedAnswerLeavesInOneWrite) {
 }
 
 // Counts the calls that write.
-class CountingConn final : public net::Conn {
+class CountingConn final : public test::WrappedConn {
  public:
   CountingConn(std::unique_ptr<net::Conn> inner, std::atomic<std::size_t>& writes)
-      : inner_(std::move(inner)), writes_(writes) {}
-  Result<std::size_t> read(std::span<std::byte> into) override { return inner_->read(into); }
+      : WrappedConn(std::move(inner)), writes_(writes) {}
   using Conn::write_all;
   net::WriteResult write_all(std::span<const iovec> parts) override {
     ++writes_;
     return inner_->write_all(parts);
   }
-  Result<void> wait_readable() override { return inner_->wait_readable(); }
-  void set_read_deadline(Deadline d) override { inner_->set_read_deadline(d); }
-  void set_write_deadline(Deadline d) override { inner_->set_write_deadline(d); }
-  void ignore_context() override { inner_->ignore_context(); }
-  Result<void> shutdown_write() override { return inner_->shutdown_write(); }
-  void close() noexcept override { inner_->close(); }
-  bool peer_closed() const noexcept override { return inner_->peer_closed(); }
-  net::SocketAddress local_address() const override { return inner_->local_address(); }
-  net::SocketAddress remote_address() const override { return inner_->remote_address(); }
 
  private:
-  std::unique_ptr<net::Conn> inner_;
   std::atomic<std::size_t>& writes_;
 };
 

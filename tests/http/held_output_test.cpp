@@ -16,6 +16,7 @@
 #include <treadle/net/file.h>
 
 #include "support/goroutine.h"
+#include "support/stub_conn.h"
 #include "transport.h"
 
 namespace treadle::http::detail {
@@ -25,7 +26,7 @@ using namespace std::chrono_literals;
 
 // Keeps what each call wrote, up to `most` bytes in all; then the calls fail. May wait for the test
 // in the middle of one.
-class WritesConn final : public net::Conn {
+class WritesConn final : public test::InertConn {
  public:
   std::vector<std::string> writes;
   std::size_t most = ~std::size_t{0};
@@ -37,7 +38,6 @@ class WritesConn final : public net::Conn {
     ++reads;
     return 0;
   }
-  using Conn::write_all;
   net::WriteResult write_all(std::span<const iovec> parts) override {
     if (no_memory) throw std::bad_alloc();
     if (begun) {
@@ -57,15 +57,6 @@ class WritesConn final : public net::Conn {
     most = 0;
     return {n, std::error_code(EPIPE, std::system_category())};
   }
-  Result<void> wait_readable() override { return {}; }
-  void set_read_deadline(Deadline) override {}
-  void set_write_deadline(Deadline) override {}
-  void ignore_context() override {}
-  Result<void> shutdown_write() override { return {}; }
-  void close() noexcept override {}
-  bool peer_closed() const noexcept override { return false; }
-  net::SocketAddress local_address() const override { return {}; }
-  net::SocketAddress remote_address() const override { return {}; }
 };
 
 struct Fixture {

@@ -8,13 +8,15 @@
 
 #include <treadle/net/file.h>
 
+#include "support/stub_conn.h"
+
 namespace treadle::http::detail {
 namespace {
 
 using namespace std::chrono_literals;
 
 // Answers writes as it was told to, and keeps what it was given.
-class ScriptedConn final : public net::Conn {
+class ScriptedConn final : public test::InertConn {
  public:
   struct Step {
     std::size_t takes;
@@ -42,15 +44,8 @@ class ScriptedConn final : public net::Conn {
     const Step step = next();
     return {step.takes, step.error};
   }
-  Result<void> wait_readable() override { return {}; }
   void set_read_deadline(Deadline d) override { read_deadlines.push_back(d); }
   void set_write_deadline(Deadline d) override { write_deadlines.push_back(d); }
-  void ignore_context() override {}
-  Result<void> shutdown_write() override { return {}; }
-  void close() noexcept override {}
-  bool peer_closed() const noexcept override { return false; }
-  net::SocketAddress local_address() const override { return {}; }
-  net::SocketAddress remote_address() const override { return {}; }
 
  private:
   Step next() {

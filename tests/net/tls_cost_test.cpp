@@ -6,6 +6,7 @@
 
 #include "net/net_fixture.h"
 #include "support/pipe_conn.h"
+#include "support/stub_conn.h"
 #include "support/tls_fixture.h"
 
 namespace treadle::net {
@@ -21,10 +22,10 @@ using test::TlsFiles;
 using test::TlsPair;
 
 // Counts what reaches the connection below.
-class CountingConn final : public Conn {
+class CountingConn final : public test::WrappedConn {
  public:
-  explicit CountingConn(std::unique_ptr<Conn> inner) : inner_(std::move(inner)) {}
   using Conn::write_all;
+  using WrappedConn::WrappedConn;
   Result<std::size_t> read(std::span<std::byte> into) override {
     ++reads;
     return inner_->read(into);
@@ -33,21 +34,9 @@ class CountingConn final : public Conn {
     ++writes;
     return inner_->write_all(parts);
   }
-  Result<void> wait_readable() override { return inner_->wait_readable(); }
-  void set_read_deadline(Deadline d) override { inner_->set_read_deadline(d); }
-  void set_write_deadline(Deadline d) override { inner_->set_write_deadline(d); }
-  void ignore_context() override { inner_->ignore_context(); }
-  Result<void> shutdown_write() override { return inner_->shutdown_write(); }
-  void close() noexcept override { inner_->close(); }
-  bool peer_closed() const noexcept override { return inner_->peer_closed(); }
-  SocketAddress local_address() const override { return inner_->local_address(); }
-  SocketAddress remote_address() const override { return inner_->remote_address(); }
 
   int reads = 0;
   int writes = 0;
-
- private:
-  std::unique_ptr<Conn> inner_;
 };
 
 TEST(TlsCostCalls, RequestAndResponseAreOneReadAndOneWrite) {
