@@ -27,7 +27,7 @@ Connection::Connection(std::shared_ptr<ServerState> server, Arrival arrival)
       proxy_protocol_(arrival.proxy_protocol),
       peer_(conn_->remote_address()),
       transport_(*conn_, settings_->peer_limits),
-      context_(with_cancel(server_->connections_context.context)),
+      context_(server_->connections_context.context),
       deadline_(*this),
       idle_since_(coarse_now()) {}
 

@@ -13,6 +13,7 @@
 #include <treadle/net/conn.h>
 #include <treadle/ticker.h>
 
+#include "connection_context.h"
 #include "doing.h"
 #include "exchange.h"
 #include "lazy_timer.h"
@@ -183,7 +184,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool proxy_tls_ = false;   // the client speaks TLS with whoever sent the PROXY header
   bool counted_ = false;     // peer_ counts in ServerState::per_address
   Transport transport_;
-  const CancelableContext context_;  // parent of its requests' Contexts; ends when the peer goes
+  ConnectionContext context_;
   ResponseClaim claim_;
   LazyTimer deadline_;
   ExchangePtr x_;  // null between requests

@@ -124,13 +124,13 @@ bool Connection::answer_health(std::string_view path) {
 void Connection::run_handler() {
   RequestState& request = x_->request;
   const Deadline deadline = deadline_after(options().handler_timeout);
-  if (!treadle::detail::renew_kept_context(request.context, deadline))
-    request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
+  context_.begin(deadline);
+  request.context = &context_.get();
   if (!deadline.is_never()) deadline_.set(deadline, ResponseClaim::number(claim_.look()));
   // Answered outside of the catch clauses: writing parks, and what is in flight should not.
   std::string failure;
   {
-    const treadle::detail::BorrowedContextScope scope(request.context);
+    const treadle::detail::BorrowedContextScope scope(context_.get());
     Response response(x_->writer);
     const Request shown(request);
     try {
@@ -176,7 +176,7 @@ void Connection::answer_for_handler() {
   if (code != 0) {
     count(refused_);
   } else if (writer.untouched()) {
-    if (x_->request.context.done()) code = status::kServiceUnavailable;
+    if (context_.get().done()) code = status::kServiceUnavailable;
   } else if (writer.error() && writer.error() != Errc::content_length) {
     log::error("http: {}: response failed: {}", describe(), writer.error().message());
     code = status::kInternalServerError;
@@ -190,10 +190,7 @@ Next Connection::after_response(ResponseWriter::End how) {
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
   // What the client has sent, or goes on to send, would turn our close into a reset.
   const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
-  // One that nobody could tell from a new one serves the next request as well.
-  if (!x.body.followed() ||
-      !treadle::detail::renew_kept_context(x.request.context, Deadline::never()))
-    treadle::detail::end_kept_context(x.request.context);
+  context_.end();
   if (hijacked_.load(std::memory_order_relaxed)) {
     record(status::kSwitchingProtocols, 0);
     return Next::close;
@@ -216,9 +213,7 @@ Next Connection::after_response(ResponseWriter::End how) {
   x.in.unpin();
   if (x.in.empty()) return go_idle();  // which clears the rest
   x.body.end();
-  Context again = std::move(x.request.context);
   x.request.clear();
-  x.request.context = std::move(again);
   return Next::again;
 }
 
