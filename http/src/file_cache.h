@@ -19,6 +19,8 @@
 #include <treadle/timer.h>
 
 #include "accept_encoding.h"
+#include "file_etag.h"
+#include "http_date.h"
 #include "random_key_hash.h"
 
 namespace treadle::http::detail {
@@ -26,6 +28,9 @@ namespace treadle::http::detail {
 struct OpenFile {
   net::File file;
   struct stat st{};  // when it was opened
+  // What most answers say of it: made once, and true as long as size and time are those of `st`.
+  EntityTag strong_tag{0, false};  // as sent in its coding
+  HttpDate modified{0};
 };
 using OpenFilePtr = std::shared_ptr<const OpenFile>;
 

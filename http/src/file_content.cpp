@@ -82,6 +82,27 @@ Representation choose_representation(const Request& req, const FileStore::Found&
   return {found.path->plain, found.st, Coding::identity};
 }
 
+struct Tags {
+  EntityTag etag;
+  HttpDate modified;
+  std::int64_t modified_at;  // the same, in seconds since 1970
+};
+
+// What was made when the file was opened serves where it is what would be made now: the file has
+// not changed since, and has been left alone long enough for its tag to be strong and its time to
+// be past.
+Tags tags_of(const Representation& what, const EntityTagger& tagger, std::int64_t now_ns) {
+  const struct stat& then = what.file->st;
+  const struct stat& now = what.st;
+  const timespec& modified = now.st_mtim;
+  if (now.st_size == then.st_size && modified.tv_sec == then.st_mtim.tv_sec &&
+      modified.tv_nsec == then.st_mtim.tv_nsec && EntityTagger::is_settled(now, now_ns))
+    return {what.file->strong_tag, what.file->modified, modified.tv_sec};
+  // RFC 9110 8.8.2.1: never later than the message itself.
+  const auto seconds = std::min<std::int64_t>(modified.tv_sec, now_ns / kSecond);
+  return {tagger.tag(now, what.coding, now_ns), HttpDate(seconds), seconds};
+}
+
 void send_ranges(Response& res, const Representation& what, std::string_view type,
                  std::span<const ByteRange> ranges) {
   const net::File& file = what.file->file;
@@ -137,10 +158,10 @@ void send_found_file(Response& res, const Request& req, FileStore::Found found,
 
   const std::int64_t now_ns = wall_ns();
   const std::int64_t now = now_ns / kSecond;
-  const EntityTag etag = tagger.tag(what.st, what.coding, now_ns);
-  // RFC 9110 8.8.2.1: never later than the message itself.
-  const std::int64_t modified = std::min<std::int64_t>(what.st.st_mtim.tv_sec, now);
-  const Validators validators{.exists = true, .etag = etag.view(), .last_modified = modified};
+  const Tags tags = tags_of(what, tagger, now_ns);
+  const EntityTag& etag = tags.etag;
+  const Validators validators{
+      .exists = true, .etag = etag.view(), .last_modified = tags.modified_at};
 
   const Precondition precondition =
       evaluate_preconditions(req.method(), req.headers(), validators, now);
@@ -149,7 +170,7 @@ void send_found_file(Response& res, const Request& req, FileStore::Found found,
     return;
   }
   // RFC 9110 15.4.5: a 304 has what the 200 would have for caches.
-  res.header("ETag", etag.view()).header("Last-Modified", HttpDate(modified).view());
+  res.header("ETag", etag.view()).header("Last-Modified", tags.modified.view());
   if (!cache_control.empty()) res.header("Cache-Control", cache_control);
   if (varies) res.header("Vary", "Accept-Encoding");
   if (precondition == Precondition::not_modified) {

@@ -35,14 +35,25 @@ EntityTag::EntityTag(std::uint64_t value, bool weak) noexcept {
 
 EntityTagger::EntityTagger(std::string_view secret) noexcept : key_(key_of(secret)) {}
 
+bool EntityTagger::is_settled(const struct stat& st, std::int64_t now) noexcept {
+  return modified_ns(st) <= now - kSettled;
+}
+
 EntityTag EntityTagger::tag(const struct stat& st, Coding coding, std::int64_t now) const noexcept {
-  const std::int64_t modified = modified_ns(st);
+  return {hash(st, coding), !is_settled(st, now)};
+}
+
+EntityTag EntityTagger::strong_tag(const struct stat& st, Coding coding) const noexcept {
+  return {hash(st, coding), false};
+}
+
+std::uint64_t EntityTagger::hash(const struct stat& st, Coding coding) const noexcept {
   const std::array<std::uint64_t, 5> parts = {
       static_cast<std::uint64_t>(st.st_size), static_cast<std::uint64_t>(st.st_mtim.tv_sec),
       static_cast<std::uint64_t>(st.st_mtim.tv_nsec), static_cast<std::uint64_t>(st.st_ino),
       static_cast<std::uint64_t>(coding)};
   const std::string_view bytes(reinterpret_cast<const char*>(parts.data()), sizeof parts);
-  return {siphash<2, 4>(key_, bytes), modified > now - kSettled};
+  return siphash<2, 4>(key_, bytes);
 }
 
 }  // namespace treadle::http::detail

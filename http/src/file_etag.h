@@ -44,8 +44,14 @@ class EntityTagger {
   // file written twice in a row may keep its size and times, and a strong tag promises that every
   // byte is the same.
   EntityTag tag(const struct stat& st, Coding coding, std::int64_t now) const noexcept;
+  // The same for a file that is settled.
+  EntityTag strong_tag(const struct stat& st, Coding coding) const noexcept;
+  // Whether tag() is strong_tag().
+  static bool is_settled(const struct stat& st, std::int64_t now) noexcept;
 
  private:
+  std::uint64_t hash(const struct stat& st, Coding coding) const noexcept;
+
   SipKey key_;
 };
 

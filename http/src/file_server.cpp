@@ -34,7 +34,6 @@ class FileServer {
       : index_(options.index),
         listing_(options.listing),
         max_listed_(options.max_listed),
-        tagger_(options.etag_secret),
         store_(std::make_shared<FileStore>(root, options)) {}
 
   void serve(Response& res, const Request& req) const;
@@ -48,7 +47,6 @@ class FileServer {
   const std::string index_;
   const bool listing_;
   const std::size_t max_listed_;
-  const detail::EntityTagger tagger_;
   const std::shared_ptr<FileStore> store_;
 };
 
@@ -132,7 +130,7 @@ void FileServer::serve(Response& res, const Request& req) const {
     res.send_error(status::kNotFound);
     return;
   }
-  detail::send_found_file(res, req, std::move(*found), tagger_);
+  detail::send_found_file(res, req, std::move(*found), store_->tagger());
 }
 
 void FileServer::serve_directory(Response& res, const Request& req,
@@ -150,7 +148,7 @@ void FileServer::serve_directory(Response& res, const Request& req,
     relative.append(index_);
     Result<FileStore::Found> index = store_->find(relative);
     if (index && S_ISREG(index->st.st_mode))
-      return detail::send_found_file(res, req, std::move(*index), tagger_);
+      return detail::send_found_file(res, req, std::move(*index), store_->tagger());
     // An index that may not be read is not the same as none.
     if (!index && !names_nothing(index.error())) return fail_open(res, req, index.error());
   }

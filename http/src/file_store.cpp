@@ -80,6 +80,7 @@ FileStore::FileStore(const std::string& root, const FileServerOptions& options)
       cache_control_(options.cache_control),
       rules_(options.cache_control_rules),
       precompressed_(options.precompressed),
+      tagger_(options.etag_secret),
       cache_(most_open(options.open_files)) {
   check_cache_control(options);
 }
@@ -118,21 +119,22 @@ void FileStore::sweep() {
   });
 }
 
-Result<OpenFilePtr> FileStore::open_file(const std::string& relative) {
+Result<OpenFilePtr> FileStore::open_file(const std::string& relative, Coding coding) {
   Result<net::File> file = root_.open_beneath(relative);
   if (!file) return fail(file.error());
   Result<struct stat> st = file->stat();
   if (!st) return fail(st.error());
   // A FIFO or a device was opened without waiting, and is closed again without a read.
   if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) return fail_errno(ENOENT);
-  return std::make_shared<const OpenFile>(std::move(*file), *st);
+  return std::make_shared<const OpenFile>(std::move(*file), *st, tagger_.strong_tag(*st, coding),
+                                          HttpDate(st->st_mtim.tv_sec));
 }
 
 void FileStore::open_siblings(OpenPath& path, const std::string& relative) {
   if (is_sibling_name(relative)) return;
   for (std::size_t i = 0; i < kSiblings.size(); ++i) {
     std::string name = relative;
-    Result<OpenFilePtr> sibling = open_file(name.append(kSiblings[i].suffix));
+    Result<OpenFilePtr> sibling = open_file(name.append(kSiblings[i].suffix), kSiblings[i].coding);
     // One that cannot be used is as good as none.
     if (sibling && S_ISREG((*sibling)->st.st_mode) &&
         sibling_is_current((*sibling)->st, path.plain->st))
@@ -141,7 +143,7 @@ void FileStore::open_siblings(OpenPath& path, const std::string& relative) {
 }
 
 Result<FileStore::Found> FileStore::open(const std::string& relative) {
-  Result<OpenFilePtr> plain = open_file(relative);
+  Result<OpenFilePtr> plain = open_file(relative, Coding::identity);
   if (!plain) return fail(plain.error());
   auto path = std::make_shared<OpenPath>();
   path->plain = std::move(*plain);

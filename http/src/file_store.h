@@ -14,6 +14,7 @@
 #include <treadle/result.h>
 
 #include "file_cache.h"
+#include "file_etag.h"
 #include "mime.h"
 
 namespace treadle::http::detail {
@@ -36,9 +37,11 @@ class FileStore : public std::enable_shared_from_this<FileStore> {
   // errors of Directory::open_beneath.
   Result<Found> find(const std::string& relative);
 
+  const EntityTagger& tagger() const noexcept { return tagger_; }
+
  private:
   Result<Found> open(const std::string& relative);
-  Result<OpenFilePtr> open_file(const std::string& relative);
+  Result<OpenFilePtr> open_file(const std::string& relative, Coding coding);
   void open_siblings(OpenPath& path, const std::string& relative);
   std::string_view cache_control_of(std::string_view relative) const;
   void keep(const std::string& relative, const OpenPathPtr& path, TimePoint opened);
@@ -49,6 +52,7 @@ class FileStore : public std::enable_shared_from_this<FileStore> {
   const std::string cache_control_;
   const std::vector<CacheControlRule> rules_;
   const bool precompressed_;
+  const EntityTagger tagger_;
   FileCache cache_;
   // Whether a sweep is to come. Set by the put that starts the timer, cleared by the sweep before
   // it looks: an entry put after that look starts another.

@@ -1,4 +1,5 @@
 // Files that change while they are served: the framing holds, and news show within a second.
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -139,6 +140,32 @@ TEST(FilesChange, WritingInPlaceShowsAtOnce) {
     const RawResponse after = files.get("/hello.txt");
     EXPECT_EQ(after.body, "something longer than before\n");
     EXPECT_NE(after.header("ETag"), before.header("ETag"));
+  });
+}
+
+// Both times are long past, so that both tags are strong: what was made for the first one must not
+// serve for the second, not even where nothing but a nanosecond tells them apart.
+TEST(FilesChange, ANewTimeOfModificationShowsAtOnce) {
+  run([] {
+    Files files;
+    const std::string path = (files.tree().root() / "hello.txt").string();
+    const auto get_as_of = [&](timespec modified) {
+      const timespec times[2] = {modified, modified};
+      EXPECT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+      return files.get("/hello.txt");
+    };
+    const RawResponse before = get_as_of({784111777, 5});
+    EXPECT_EQ(before.header("Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
+    EXPECT_EQ(before.header("ETag")->front(), '"') << "not strong";
+    const RawResponse finer = get_as_of({784111777, 6});
+    EXPECT_EQ(finer.header("Last-Modified"), before.header("Last-Modified"));
+    EXPECT_NE(finer.header("ETag"), before.header("ETag"));
+    const RawResponse later = get_as_of({784111778, 5});
+    EXPECT_EQ(later.header("Last-Modified"), "Sun, 06 Nov 1994 08:49:38 GMT");
+    EXPECT_NE(later.header("ETag"), before.header("ETag"));
+    const RawResponse again = get_as_of({784111777, 5});
+    EXPECT_EQ(again.header("ETag"), before.header("ETag"));
+    EXPECT_EQ(again.header("Last-Modified"), before.header("Last-Modified"));
   });
 }
 

@@ -55,6 +55,19 @@ TEST(FileEtag, SecretChangesItAndDoesSoAlike) {
   EXPECT_EQ(tag(st, Coding::identity, "a"), tag(st, Coding::identity, "a"));
 }
 
+TEST(FileEtag, StrongOneIsThatOfASettledFile) {
+  const EntityTagger tagger("secret");
+  const struct stat st = file(100, 50 * kSecond + 500, 42);
+  const std::int64_t settled = 52 * kSecond + 500;
+  EXPECT_TRUE(EntityTagger::is_settled(st, settled));
+  EXPECT_FALSE(EntityTagger::is_settled(st, settled - 1));
+  for (const Coding coding : {Coding::identity, Coding::gzip}) {
+    const EntityTag strong = tagger.strong_tag(st, coding);
+    EXPECT_EQ(strong.view(), tagger.tag(st, coding, settled).view());
+    EXPECT_EQ("W/" + std::string(strong.view()), tagger.tag(st, coding, settled - 1).view());
+  }
+}
+
 TEST(FileEtag, IsWeakForTwoSeconds) {
   const struct stat st = file(100, 50 * kSecond + 500, 42);
   const auto at = [&](std::int64_t now) { return tag(st, Coding::identity, {}, now); };

@@ -127,6 +127,102 @@ TEST(SendFileTcp, DeadlineAndCloseEndIt) {
   });
 }
 
+// Bytes that leave, of `count` asked for, while nobody reads. Each call's connection is a new one.
+std::uint64_t sent_into_silence(const File& file, std::uint64_t count, int send_buffer) {
+  TcpPair pair = make_tcp_pair({.send_buffer = send_buffer, .receive_buffer = 16384});
+  WriteResult sent;
+  Task sender([&] { sent = pair.server->send_file(file, 0, count); });
+  sender.wait_until_parked();
+  pair.server->close();
+  sender.join();
+  EXPECT_EQ(sent.error, Errc::closed);
+  return sent.written;
+}
+
+TEST(SendFileTcp, LargeFileToThisMachineKeepsItsQueueShort) {
+  test::run([] {
+    const TemporaryTree tree;
+    constexpr std::size_t kSize = 8 << 20;
+    tree.write("f", pattern(kSize));
+    const File file = *File::open(tree.path("f"));
+    // 128 KiB in the send buffer, and what the peer's receive buffer takes. Untouched, the send
+    // buffer takes megabytes.
+    const std::uint64_t usual = sent_into_silence(file, kSize, 0);
+    EXPECT_GT(usual, 16384u);
+    EXPECT_LT(usual, 512u * 1024);
+    EXPECT_LT(sent_into_silence(file, kSize, 16384), 128u * 1024) << "a smaller one was enlarged";
+  });
+}
+
+TEST(SendFileTcp, LargeFilesToThisMachineArriveWholeAfterOneAnother) {
+  test::run([] {
+    const TemporaryTree tree;
+    const std::string text = pattern(3'000'000);
+    tree.write("f", text);
+    const File file = *File::open(tree.path("f"));
+    TcpPair pair = make_tcp_pair();
+    const Range ranges[] = {{0, 262'143}, {7, 262'144}, {100'001, 2'899'999}, {0, 3'000'000}};
+    Task sender([&] {
+      for (const Range& r : ranges) {
+        const auto sent = pair.server->send_file(file, r.offset, r.count);
+        EXPECT_TRUE(sent) << sent.error.message();
+        EXPECT_EQ(sent.written, r.count);
+      }
+      pair.server->close();
+    });
+    for (const Range& r : ranges)
+      EXPECT_TRUE(read_exactly(*pair.client, r.count) == text.substr(r.offset, r.count));
+    EXPECT_EQ(read_all(*pair.client), "");
+  });
+}
+
+// The same as with small buffers of the test's own, where the shortened one is in use.
+TEST(SendFileTcp, LargeFileToThisMachineSeesItsTruncationAndItsDeadline) {
+  test::run([] {
+    const TemporaryTree tree;
+    constexpr std::size_t kSize = 8 << 20;
+    tree.write("f", pattern(kSize));
+    const File file = *File::open(tree.path("f"));
+    TcpPair pair = make_tcp_pair({.receive_buffer = 16384});
+    pair.server->set_write_deadline(Deadline::after(std::chrono::milliseconds(30)));
+    const auto first = pair.server->send_file(file, 0, kSize);
+    EXPECT_EQ(first.error, Errc::timed_out);
+    EXPECT_LT(first.written, kSize);
+    pair.server->set_write_deadline(Deadline::never());
+    WriteResult rest;
+    Task sender([&] {
+      rest = pair.server->send_file(file, first.written, kSize - first.written);
+      pair.server->close();
+    });
+    sender.wait_until_parked();
+    ASSERT_EQ(::truncate(tree.path("f").c_str(), 2 << 20), 0);
+    const std::string got = read_all(*pair.client);
+    sender.join();
+    EXPECT_TRUE(rest) << rest.error.message();
+    EXPECT_EQ(first.written + rest.written, 2u << 20);
+    // Places only: what was cut off while it stood in the queue is sent as zeros.
+    EXPECT_EQ(got.size(), 2u << 20);
+  });
+}
+
+TEST(SendFileTcp, PeerOnThisMachineThatResetsEndsALargeFile) {
+  test::run([] {
+    const TemporaryTree tree;
+    constexpr std::size_t kSize = 8 << 20;
+    tree.write("f", pattern(kSize));
+    const File file = *File::open(tree.path("f"));
+    TcpPair pair = make_tcp_pair();
+    WriteResult sent;
+    Task sender([&] { sent = pair.server->send_file(file, 0, kSize); });
+    sender.wait_until_parked();
+    pair.client->reset();
+    sender.join();
+    EXPECT_TRUE(sent.error == std::errc::broken_pipe || sent.error == std::errc::connection_reset)
+        << sent.error.message();
+    EXPECT_LT(sent.written, kSize);
+  });
+}
+
 TEST(SendFileTcp, PeerThatIsGoneIsAnErrorAndTheProcessLives) {
   test::run([] {
     const TemporaryTree tree;

@@ -20,7 +20,8 @@
 namespace treadle::net {
 
 // A TCP connection. On every one TCP_NODELAY and SO_OOBINLINE are set (urgent data is read in line,
-// as ordinary bytes), and keep-alive probes after 15 s of silence.
+// as ordinary bytes), and keep-alive probes after 15 s of silence. The first file of 256 KB or more
+// that is sent to a peer on this machine shortens the send buffer (SO_SNDBUF) to 128 KB, for good.
 class TcpConn final : public Conn {
  public:
   // Takes over a connected, non-blocking, CLOEXEC stream socket; closes it on failure. Stream
@@ -53,6 +54,7 @@ class TcpConn final : public Conn {
   friend struct Dialer;
 
   enum class Kind : std::uint8_t { tcp, other_stream };
+  enum class PeerPlace : std::uint8_t { untold, here, elsewhere };
   TcpConn(detail::Pollable pd, const SocketAddress& remote, Kind kind) noexcept
       : pd_(std::move(pd)), remote_(remote), kind_(kind) {}
   // After a read that took all there was: nothing has come that a wait would not see. Once.
@@ -60,6 +62,7 @@ class TcpConn final : public Conn {
   std::size_t took(std::size_t got, std::size_t asked) noexcept;
   Result<void> wait_while_drained();
   std::error_code failed(ssize_t negative_errno) noexcept;
+  std::uint64_t piece_of_large_files() noexcept;
 
   detail::Pollable pd_;
   SocketAddress remote_;
@@ -69,6 +72,9 @@ class TcpConn final : public Conn {
   // Read side only: the last read came back short, so the socket's buffer is known to be empty and
   // the next read waits without a system call.
   bool drained_ = false;
+  // Write side only, told by the first large file: a peer on this machine has got a short send
+  // buffer.
+  PeerPlace peer_place_ = PeerPlace::untold;
 };
 
 // Connects to an address, or to "name:port", trying each of the name's addresses in turn: each but
