@@ -143,6 +143,7 @@ void Connection::end() noexcept {
   }
   if (counted_) server_->per_address->remove(peer_);
   counted_ = false;
+  kept_context_ = {};
   drop_exchange();
   cut_.store(cut_.load(std::memory_order_relaxed) + transport_.held().lost(),
              std::memory_order_relaxed);
@@ -189,6 +190,7 @@ Next Connection::read_head() {
       in.consume(r.consumed);
       head_read_ = r.status == ParseStatus::complete;
       if (head_read_) return Next::again;
+      x_->request.head.clear();  // of another request, which the parser remembers
     }
     if (begun && !head_deadline_set_) {
       head_deadline_set_ = true;

@@ -155,6 +155,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void answer_for_handler();
   void answer_failure(std::string_view why);
   Next after_response(ResponseWriter::End how);
+  void keep_context() noexcept;
   Next after_late(ResponseClaim::State how);
   void log_failure() const;
   enum class Outcome : std::uint8_t { complete, cut };
@@ -186,7 +187,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   const CancelableContext context_;  // parent of its requests' Contexts; ends when the peer goes
   ResponseClaim claim_;
   LazyTimer deadline_;
-  ExchangePtr x_;  // null between requests
+  ExchangePtr x_;         // null between requests
+  Context kept_context_;  // the last request's, between requests: see keep_context()
   // Runs send_held(). Made when a response is held for the first time; off unless the connection's
   // goroutine has parked over one.
   Timer park_alarm_;

@@ -25,7 +25,7 @@ void Connection::begin_request() {
   judge_forwarded();
   request.body = &x_->body;
   request.limits = &options().limits;
-  doing_.set(request.head.method, request.head.target);
+  doing_.set(request.head.method, request.head.target, request.head.memo);
   transport_.begin_message();
   claim_.begin();
   x_->body.begin(request.head, transport_, settings_->parser_limits, options().limits.body, claim_);
@@ -94,7 +94,7 @@ Connection::Target Connection::answer_target() {
     return Target::answered;
   }
   if (options().health && answer_health(head.path)) return Target::answered;
-  switch (x_->request.path.assign(head.path)) {
+  switch (x_->request.take_path()) {
     case DecodedPath::Status::clean: return Target::for_handler;
     case DecodedPath::Status::bad: return Target::bad;
     case DecodedPath::Status::unclean: break;
@@ -124,6 +124,7 @@ bool Connection::answer_health(std::string_view path) {
 void Connection::run_handler() {
   RequestState& request = x_->request;
   const Deadline deadline = deadline_after(options().handler_timeout);
+  request.context = std::move(kept_context_);
   if (!treadle::detail::renew_kept_context(request.context, deadline))
     request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
   if (!deadline.is_never()) deadline_.set(deadline, ResponseClaim::number(claim_.look()));
@@ -190,10 +191,7 @@ Next Connection::after_response(ResponseWriter::End how) {
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
   // What the client has sent, or goes on to send, would turn our close into a reset.
   const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
-  // One that nobody could tell from a new one serves the next request as well.
-  if (!x.body.followed() ||
-      !treadle::detail::renew_kept_context(x.request.context, Deadline::never()))
-    treadle::detail::end_kept_context(x.request.context);
+  keep_context();
   if (hijacked_.load(std::memory_order_relaxed)) {
     record(status::kSwitchingProtocols, 0);
     return Next::close;
@@ -216,10 +214,20 @@ Next Connection::after_response(ResponseWriter::End how) {
   x.in.unpin();
   if (x.in.empty()) return go_idle();  // which clears the rest
   x.body.end();
-  Context again = std::move(x.request.context);
   x.request.clear();
-  x.request.context = std::move(again);
   return Next::again;
+}
+
+// One that nobody could tell from a new one serves the next request as well. An idle connection
+// keeps it, a quarter of a kilobyte, unless it speaks TLS: there a request costs so much that
+// making one does not show.
+void Connection::keep_context() noexcept {
+  Context& context = x_->request.context;
+  if ((tls_ == nullptr || x_->body.followed()) &&
+      treadle::detail::renew_kept_context(context, Deadline::never()))
+    kept_context_ = std::move(context);
+  else
+    treadle::detail::end_kept_context(context);
 }
 
 // The deadline's goroutine has answered, or cut the connection.

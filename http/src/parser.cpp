@@ -67,6 +67,12 @@ struct RequestParser::Impl {
     scan.reset();
   }
 
+  void expect_length(const RequestHead& head) noexcept {
+    if (head.body != BodyKind::length) return;
+    phase = Phase::length;
+    left = head.content_length;
+  }
+
   HeadResult fail(ParseError why) noexcept {
     phase = Phase::failed;
     error = why;
@@ -178,10 +184,8 @@ HeadResult RequestParser::Impl::finish(std::string_view bytes, RequestHead& head
   if (chunked) {
     phase = Phase::chunked;
     chunks.begin(machine);
-  } else if (head.body == BodyKind::length) {
-    phase = Phase::length;
-    left = head.content_length;
   }
+  expect_length(head);
   return {ParseStatus::complete, bytes.size(), {}};
 }
 
@@ -232,6 +236,7 @@ HeadResult RequestParser::parse_head(std::string_view bytes, const ParserLimits&
   impl_->phase = Impl::Phase::head;  // a body left unread is the caller's to deal with
   if (impl_->fresh() && impl_->repeated.recall(bytes, limits, head)) {
     impl_->chunks.clear_trailers();
+    impl_->expect_length(head);
     return {ParseStatus::complete, impl_->repeated.size(), {}};
   }
   const HeadResult result = impl_->parse_head(bytes, limits, head);
