@@ -24,12 +24,12 @@ Connection::Connection(std::shared_ptr<ServerState> server, Arrival arrival)
       conn_(owned_.get()),
       raw_(arrival.raw != nullptr ? arrival.raw : conn_),
       tls_(arrival.tls),
+      transport_(*conn_, settings_->peer_limits),
+      deadline_(*this),
+      idle_since_(coarse_now()),
       proxy_protocol_(arrival.proxy_protocol),
       peer_(conn_->remote_address()),
-      transport_(*conn_, settings_->peer_limits),
-      context_(with_cancel(server_->connections_context.context)),
-      deadline_(*this),
-      idle_since_(coarse_now()) {}
+      context_(with_cancel(server_->connections_context.context)) {}
 
 Connection::~Connection() = default;
 

@@ -53,7 +53,7 @@ struct RequestParser::Impl {
   ChunkedReader chunks;
   RepeatedHead repeated;
 
-  // Nothing of a message has been seen.
+  // Nothing of a message has been seen: as begin_message() leaves it, but for the phase.
   bool fresh() const noexcept {
     return !method_known && searched == 0 && empty_lines == 0 && line.size == 0;
   }
@@ -253,7 +253,7 @@ const std::vector<HeaderField>& RequestParser::trailers() const noexcept {
 }
 
 void RequestParser::reset() noexcept {
-  impl_->begin_message();
+  if (impl_->phase != Impl::Phase::head || !impl_->fresh()) impl_->begin_message();
   impl_->chunks.clear_trailers();
 }
 
