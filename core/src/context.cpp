@@ -160,23 +160,14 @@ Context with_kept_deadline(const Context& parent, Deadline stated) {
   return place(c, parent, certain_deadline(parent), false, {});
 }
 
-void end_kept_context(Context& ctx) noexcept {
-  if (auto* c = static_cast<CancelState*>(ctx.state())) {
-    // Ours is the only reference: nobody can look at it, or enter its list. Its parent may be
-    // ending it, which is as good.
-    if (c->refs.load(std::memory_order_acquire) != 1 || c->waited_for())
-      rt::context_cancel(c, Errc::canceled, {});
-  }
-  ctx = {};
+std::uint32_t kept_context_handles(const Context& ctx) noexcept {
+  return ctx.state()->refs.load(std::memory_order_acquire);
 }
 
-// That its parent is ending it at this moment is as good as with a new one.
-bool renew_kept_context(const Context& ctx, Deadline stated) noexcept {
-  auto* c = static_cast<CancelState*>(ctx.state());
-  if (!c || c->refs.load(std::memory_order_acquire) != 1 || c->waited_for() || c->done())
-    return false;
-  c->kept.store(stated, std::memory_order_relaxed);
-  return true;
+// Acquire: pairs with the release of a handle, whose owner has done with it.
+bool kept_context_unseen(const Context& ctx, std::uint32_t known) noexcept {
+  const auto* c = static_cast<const CancelState*>(ctx.state());
+  return c->refs.load(std::memory_order_acquire) <= known && !c->waited_for() && !c->done();
 }
 
 void move_kept_deadline(const Context& ctx, Deadline stated) noexcept {
@@ -198,6 +189,8 @@ Context current_context() noexcept {
 
 namespace {
 rt::G* calling_g() {
+  if (rt::G* g = rt::getm()->curg) [[likely]]
+    return g;
   rt::Entry entry;  // gives a plain thread its G
   return entry.m()->curg;
 }
@@ -211,8 +204,8 @@ ContextScope::ContextScope(Context ctx) noexcept : ctx_(std::move(ctx)) {
 ContextScope::~ContextScope() { calling_g()->context = previous_; }
 
 detail::BorrowedContextScope::BorrowedContextScope(const Context& ctx) noexcept
-    : previous_(std::exchange(calling_g()->context, ctx.state())) {}
+    : g_(calling_g()), previous_(std::exchange(g_->context, ctx.state())) {}
 
-detail::BorrowedContextScope::~BorrowedContextScope() { calling_g()->context = previous_; }
+detail::BorrowedContextScope::~BorrowedContextScope() { g_->context = previous_; }
 
 }  // namespace treadle

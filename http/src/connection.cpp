@@ -25,11 +25,11 @@ Connection::Connection(std::shared_ptr<ServerState> server, Arrival arrival)
       raw_(arrival.raw != nullptr ? arrival.raw : conn_),
       tls_(arrival.tls),
       transport_(*conn_, settings_->peer_limits),
+      context_(server_->connections_context.context),
       deadline_(*this),
       idle_since_(coarse_now()),
       proxy_protocol_(arrival.proxy_protocol),
-      peer_(conn_->remote_address()),
-      context_(with_cancel(server_->connections_context.context)) {}
+      peer_(conn_->remote_address()) {}
 
 Connection::~Connection() = default;
 
@@ -143,7 +143,6 @@ void Connection::end() noexcept {
   }
   if (counted_) server_->per_address->remove(peer_);
   counted_ = false;
-  kept_context_ = {};
   drop_exchange();
   cut_.store(cut_.load(std::memory_order_relaxed) + transport_.held().lost(),
              std::memory_order_relaxed);

@@ -13,6 +13,7 @@
 #include <treadle/net/conn.h>
 #include <treadle/ticker.h>
 
+#include "connection_context.h"
 #include "doing.h"
 #include "exchange.h"
 #include "lazy_timer.h"
@@ -155,7 +156,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void answer_for_handler();
   void answer_failure(std::string_view why);
   Next after_response(ResponseWriter::End how);
-  void keep_context() noexcept;
   Next after_late(ResponseClaim::State how);
   void log_failure() const;
   enum class Outcome : std::uint8_t { complete, cut };
@@ -180,8 +180,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   net::Conn* const raw_;              // conn_ itself, or what its TLS runs over
   net::TlsConn* const tls_;           // conn_, if it speaks TLS
   ExchangePtr x_;                     // null between requests
-  Context kept_context_;              // the last request's, between requests: see keep_context()
   Transport transport_;
+  ConnectionContext context_;
   ResponseClaim claim_;
   LazyTimer deadline_;
   // Runs send_held(). Made when a response is held for the first time; off unless the connection's
@@ -206,7 +206,6 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool says_goodbye_ = false;          // TLS stands, and nothing was cut: ends with close_notify
   net::SocketAddress peer_;            // by the PROXY header, too; fixed once begin() has returned
   std::shared_ptr<net::Conn> shared_;  // conn_, once it was given away
-  const CancelableContext context_;    // parent of its requests' Contexts; ends when the peer goes
   TimePoint started_{};                // of the request, when it is logged
   Duration handler_time_{};            // the same
   // As requests_.

@@ -12,7 +12,7 @@ namespace treadle::http::detail {
 
 void Connection::set_handler_deadline(Deadline d) {
   if (claim_.lost()) return;  // the timer is set for the end of the connection now
-  treadle::detail::move_kept_deadline(x_->request.context, d);
+  treadle::detail::move_kept_deadline(context_.get(), d);
   const LazyTimer::Tag number = ResponseClaim::number(claim_.look());
   if (d.is_never())
     deadline_.clear();
@@ -41,7 +41,7 @@ void Connection::deadline_passed(LazyTimer::Tag number) {
         log::warn("http: {}: handler's deadline passed in the middle of its response: cut",
                   describe());
         conn_->close();
-        treadle::detail::expire_context(x_->request.context);
+        treadle::detail::expire_context(context_.get());
         return;
     }
   }
@@ -51,7 +51,7 @@ void Connection::deadline_passed(LazyTimer::Tag number) {
 // hold the timer's lock.
 void Connection::answer_late(LazyTimer::Tag number) {
   log::warn("http: {}: no response within the handler's deadline: answered with 503", describe());
-  treadle::detail::expire_context(x_->request.context);
+  treadle::detail::expire_context(context_.get());
   const std::string_view body = "Service Unavailable\n";
   std::string text = "HTTP/1.1 503 Service Unavailable\r\n";
   append_date_field(text);

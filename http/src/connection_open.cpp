@@ -26,7 +26,7 @@ void note_failure(fmt::format_string<Args...> format, Args&&... args) {
 
 bool Connection::open() {
   conn_->ignore_context();
-  conn_->watch_peer(context_.context);
+  context_.watch(*conn_);
   if (proxy_protocol_ && !read_proxy()) return false;
   // Whoever has more than its share is closed before it costs a handshake.
   return count_address() && (tls_ == nullptr || shake_hands());

@@ -125,14 +125,13 @@ bool Connection::answer_health(std::string_view path) {
 void Connection::run_handler() {
   RequestState& request = x_->request;
   const Deadline deadline = deadline_after(options().handler_timeout);
-  request.context = std::move(kept_context_);
-  if (!treadle::detail::renew_kept_context(request.context, deadline))
-    request.context = treadle::detail::with_kept_deadline(context_.context, deadline);
+  context_.begin(deadline);
+  request.context = &context_.get();
   if (!deadline.is_never()) deadline_.set(deadline, ResponseClaim::number(claim_.look()));
   // Answered outside of the catch clauses: writing parks, and what is in flight should not.
   std::string failure;
   {
-    const treadle::detail::BorrowedContextScope scope(request.context);
+    const treadle::detail::BorrowedContextScope scope(context_.get());
     Response response(x_->writer);
     const Request shown(request);
     try {
@@ -180,7 +179,7 @@ void Connection::answer_for_handler() {
   if (code != 0) {
     count(refused_);
   } else if (writer.untouched()) {
-    if (x_->request.context.done()) code = status::kServiceUnavailable;
+    if (context_.get().done()) code = status::kServiceUnavailable;
   } else if (writer.error() && writer.error() != Errc::content_length) {
     log::error("http: {}: response failed: {}", describe(), writer.error().message());
     code = status::kInternalServerError;
@@ -194,7 +193,7 @@ Next Connection::after_response(ResponseWriter::End how) {
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
   // What the client has sent, or goes on to send, would turn our close into a reset.
   const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
-  keep_context();
+  context_.end();
   if (hijacked_.load(std::memory_order_relaxed)) {
     record(status::kSwitchingProtocols, 0);
     return Next::close;
@@ -219,18 +218,6 @@ Next Connection::after_response(ResponseWriter::End how) {
   x.body.end();
   x.request.clear();
   return Next::again;
-}
-
-// One that nobody could tell from a new one serves the next request as well. An idle connection
-// keeps it, a quarter of a kilobyte, unless it speaks TLS: there a request costs so much that
-// making one does not show.
-void Connection::keep_context() noexcept {
-  Context& context = x_->request.context;
-  if ((tls_ == nullptr || x_->body.followed()) &&
-      treadle::detail::renew_kept_context(context, Deadline::never()))
-    kept_context_ = std::move(context);
-  else
-    treadle::detail::end_kept_context(context);
 }
 
 // The deadline's goroutine has answered, or cut the connection.

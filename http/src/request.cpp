@@ -94,7 +94,9 @@ net::SocketAddress Request::peer_address() const { return *state_->peer; }
 std::string_view Request::id() const { return state_->id(); }
 bool Request::secure() const noexcept { return state_->secure; }
 const net::TlsConn* Request::tls() const noexcept { return state_->tls; }
-Context Request::context() const { return state_->context; }
+Context Request::context() const {
+  return state_->context != nullptr ? *state_->context : background();
+}
 
 DeadlineScope::DeadlineScope(const Request& req, Duration d)
     : req_(req), before_(req.state().host->handler_deadline()) {

@@ -55,7 +55,7 @@ struct RequestState {
   std::string_view pattern;  // the route's, for logs; empty before routing and where none matched
   Body* body = nullptr;
   RequestHost* host = nullptr;
-  Context context;                        // the request's own
+  const Context* context = nullptr;       // the request's own; null: background
   const RequestLimits* limits = nullptr;  // the server's; null: the defaults
   std::error_code unusable;  // what a reader of the query or the body found wrong with it first
 

@@ -236,7 +236,7 @@ Result<void> ResponseWriter::send(std::span<iovec> parts, std::size_t framing, s
   sent_ += std::min(r.written - std::min(r.written, framing), data);
   if (r) return {};
   abandon(r.error);
-  if (request_->context.state() != nullptr) CancelFunc{request_->context}(r.error);
+  if (request_->context != nullptr) CancelFunc{*request_->context}(r.error);
   return fail(error_);
 }
 

@@ -76,7 +76,8 @@ class Patience {
 }  // namespace
 
 Deadline deadline_after(Duration d) noexcept {
-  return d == Duration::zero() ? Deadline::never() : later(coarse_now(), d);
+  if (d == Duration::zero()) return Deadline::never();
+  return later(d < kShortTime ? Clock::now() : coarse_now(), d);
 }
 
 Deadline deadline_after(Duration d, TimePoint now) noexcept {

@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -94,7 +95,9 @@ class Transport {
   HeldOutput held_;
 };
 
-// `d` from now, a few milliseconds less at times; a zero duration means never, as in ServerOptions.
+// `d` from now, of a second or more a few milliseconds less at times: the coarse clock is some way
+// behind. A zero duration means never, as in ServerOptions.
+inline constexpr Duration kShortTime = std::chrono::seconds(1);
 Deadline deadline_after(Duration d) noexcept;
 Deadline deadline_after(Duration d, TimePoint now) noexcept;
 

@@ -156,28 +156,32 @@ Result<const Pollable*> TcpConn::begin_dormant_wait() {
   return sys::readable(pd_.fd()) ? nullptr : &pd_;
 }
 
-Result<void> TcpConn::end_dormant_wait() { return pd_.prepare(PollMode::read); }
+// The read that follows clears "ready".
+Result<void> TcpConn::end_dormant_wait() { return pd_.check(PollMode::read); }
 
 WriteResult TcpConn::write_all(std::span<const iovec> parts) {
   const Pollable::Use use(pd_);
   if (!use.ok()) return stopped(0, Errc::closed);
   std::size_t written = 0;
   std::size_t offset = 0;  // bytes of parts[0] that are sent
+  bool may_wait = false;   // the first attempt mostly takes it all, see poll_desc.h
   for (;;) {
     while (!parts.empty() && parts[0].iov_len <= offset) {
       offset -= parts[0].iov_len;
       parts = parts.subspan(1);
     }
     if (parts.empty()) return {written, {}};
-    if (auto r = pd_.prepare(PollMode::write); !r) return stopped(written, r.error());
+    if (auto r = may_wait ? pd_.prepare(PollMode::write) : pd_.check(PollMode::write); !r)
+      return stopped(written, r.error());
     const ssize_t n = sys::send(pd_.fd(), parts, offset);
     if (n >= 0) {
       written += static_cast<std::size_t>(n);
       offset += static_cast<std::size_t>(n);
-    } else if (n == -EAGAIN) {
+      may_wait = true;  // what is left found no room
+    } else if (n != -EAGAIN) {
+      if (n != -EINTR) return stopped(written, failed(n));
+    } else if (std::exchange(may_wait, true)) {
       if (auto r = pd_.wait(PollMode::write); !r) return stopped(written, r.error());
-    } else if (n != -EINTR) {
-      return stopped(written, failed(n));
     }
   }
 }

@@ -13,11 +13,12 @@
 namespace treadle {
 namespace {
 
-using detail::end_kept_context;
 using detail::expire_context;
 using detail::move_kept_deadline;
 using detail::with_kept_deadline;
 using namespace std::chrono_literals;
+
+constexpr ContextKey<int> kName;
 
 TEST(KeptDeadline, IsStatedAndMoves) {
   test::run([] {
@@ -35,28 +36,34 @@ TEST(KeptDeadline, IsStatedAndMoves) {
   });
 }
 
-TEST(KeptDeadline, IsRenewedOnlyWhereNobodyCouldTell) {
+TEST(KeptDeadline, IsSeenByHandlesChildrenWaitsAndItsEnd) {
   test::run([] {
-    using detail::renew_kept_context;
+    using detail::kept_context_unseen;
     const CancelableContext parent = with_cancel(background());
-    const Deadline later = Deadline::after(2h);
-    EXPECT_FALSE(renew_kept_context(background(), later));
     const Context made = with_kept_deadline(parent.context, Deadline::after(1h));
-    EXPECT_TRUE(renew_kept_context(made, later));
-    EXPECT_EQ(made.deadline(), later);
+    EXPECT_EQ(detail::kept_context_handles(made), 1U);
+    EXPECT_TRUE(kept_context_unseen(made, 1));
     {
       const Context handle = made;
-      EXPECT_FALSE(renew_kept_context(made, Deadline::never()));
-      EXPECT_EQ(made.deadline(), later);
+      EXPECT_EQ(detail::kept_context_handles(made), 2U);
+      EXPECT_FALSE(kept_context_unseen(made, 1));
+      EXPECT_TRUE(kept_context_unseen(made, 2));
     }
     {
       const Context child = with_cancel(made).context;
-      EXPECT_FALSE(renew_kept_context(made, Deadline::never()));
+      EXPECT_FALSE(kept_context_unseen(made, 1));
+      EXPECT_FALSE(kept_context_unseen(made, 2));  // it stands in the list, too
     }
-    EXPECT_TRUE(renew_kept_context(made, later));
+    {
+      const Context child = with_value(made, kName, 1);
+      EXPECT_FALSE(kept_context_unseen(made, 1));
+    }
+    const StopFunc call = after_func(made, [] {});
+    EXPECT_FALSE(kept_context_unseen(made, 2));
+    EXPECT_TRUE(call());
+    EXPECT_FALSE(kept_context_unseen(made, 1));  // its handle
     parent.cancel();
-    EXPECT_FALSE(renew_kept_context(made, later));
-    EXPECT_EQ(made.error(), Errc::canceled);
+    EXPECT_FALSE(kept_context_unseen(made, 2));
   });
 }
 
@@ -113,49 +120,6 @@ TEST(KeptDeadline, ParentsDeadlineStaysTheEarliest) {
     EXPECT_EQ(made.deadline(), certain);
     move_kept_deadline(made, Deadline::never());
     EXPECT_EQ(made.deadline(), certain);
-  });
-}
-
-TEST(KeptDeadline, EndIsSeenByWhoeverCanLook) {
-  test::run([] {
-    const CancelableContext parent = with_cancel(background());
-    Context made = with_kept_deadline(parent.context, Deadline::never());
-    const Context handle = made;
-    const Context child = with_cancel(made).context;
-    end_kept_context(made);
-    EXPECT_EQ(made.state(), nullptr);
-    EXPECT_EQ(handle.error(), Errc::canceled);
-    EXPECT_EQ(child.error(), Errc::canceled);
-    EXPECT_FALSE(parent.context.done());
-  });
-}
-
-TEST(KeptDeadline, EndStartsWhatWaitsForIt) {
-  test::run([] {
-    Context made = with_kept_deadline(background(), Deadline::never());
-    auto called = make_chan<int>();
-    (void)after_func(made, [called] { called.send(1); });
-    end_kept_context(made);
-    EXPECT_EQ(called.recv(), 1);
-  });
-}
-
-// Nobody is left to see it: it is only let go of, also while its parent ends.
-TEST(KeptDeadline, EndOfOneThatNobodyHoldsRacesWithItsParents) {
-  test::run([] {
-    for (int i = 0; i < 2000; ++i) {
-      const CancelableContext parent = with_cancel(background());
-      Context made = with_kept_deadline(parent.context, Deadline::never());
-      WaitGroup done;
-      done.add(1);
-      go([&] {
-        parent.cancel();
-        done.done();
-      });
-      if (i % 2 == 0) gosched();
-      end_kept_context(made);
-      done.wait();
-    }
   });
 }
 

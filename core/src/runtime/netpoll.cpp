@@ -284,7 +284,12 @@ std::error_code context_error(ContextState* c) noexcept {
   return c ? c->error_code() : std::error_code();
 }
 
-Result<void> standing_error(PollDesc* pd, PollSide& s) noexcept {
+// Whether a wait on that side would end at once, with standing_error().
+bool stands(const PollDesc* pd, const PollSide& s) noexcept {
+  return pd->closing() || s.deadline.load(std::memory_order_seq_cst) == kExpired;
+}
+
+Result<void> standing_error(const PollDesc* pd, const PollSide& s) noexcept {
   if (pd->closing()) return fail(Errc::closed);
   if (s.deadline.load(std::memory_order_seq_cst) == kExpired) return fail(Errc::timed_out);
   return {};
@@ -338,7 +343,7 @@ bool netpoll_dormant_begin(PollDesc* pd) noexcept {
     // Counted by its bubble, or known to its thread, as one that is parked.
     (void)park_on(pd, s, nullptr, WaitReason::io_read);
   } else if (begin_waiting(s) == kPollNil) {
-    if (standing_error(pd, s)) {
+    if (!stands(pd, s)) {
       g->reason.store(WaitReason::io_read, std::memory_order_relaxed);
       g->waiting_since.store(coarse_now(), std::memory_order_relaxed);
       m->p.load(std::memory_order_relaxed)->counters.parks.add(1);
@@ -473,7 +478,13 @@ Result<void> Pollable::prepare(PollMode mode) const noexcept {
   // Only this side's one user is here: it is nil, or ready.
   if (s.state.load(std::memory_order_relaxed) == kPollReady)
     s.state.exchange(kPollNil, std::memory_order_seq_cst);
-  if (auto r = standing_error(pd_, s); !r) return r;
+  return check(mode);
+}
+
+Result<void> Pollable::check(PollMode mode) const noexcept {
+  const PollSide& s = pd_->side[static_cast<int>(mode)];
+  if (stands(pd_, s)) [[unlikely]]
+    return standing_error(pd_, s);
   if (!pd_->ignore_context)
     if (auto e = context_error(current_context_state())) return fail(e);
   return {};

@@ -19,7 +19,7 @@ Middleware timeout(Duration limit) {
       DeadlineScope scope(req, limit);
       next(res, req);
       // The Context that says so ends with the scope, and the server would take silence for 200.
-      if (req.state().context.done() && res.writer().untouched())
+      if (req.context().done() && res.writer().untouched())
         res.send_error(status::kServiceUnavailable);
     };
   };

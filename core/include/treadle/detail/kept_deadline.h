@@ -5,7 +5,13 @@
 // deadline; whoever made it ends it then.
 #pragma once
 
+#include <cstdint>
+
 #include <treadle/context.h>
+
+namespace treadle::rt {
+struct G;
+}
 
 namespace treadle::detail {
 
@@ -14,14 +20,13 @@ namespace treadle::detail {
 // kind. Never parks; any thread.
 Context with_kept_deadline(const Context& parent, Deadline stated);
 
-// Ends it as a CancelFunc does, and lets go of it. Where nobody else has a handle on it, and
-// nothing waits for its end, nobody could tell: then it is only let go of. Never parks; any thread.
-void end_kept_context(Context& ctx) noexcept;
+// How many handles there are. Others may come and go meanwhile. Any thread.
+std::uint32_t kept_context_handles(const Context& ctx) noexcept;
 
-// Makes one that is not needed any more serve once more, below the same parent, with another
-// deadline: where nobody could tell it from a new one, since nobody else has a handle on it,
-// nothing waits for its end and it has not ended. False: it is as it was. Never parks; any thread.
-bool renew_kept_context(const Context& ctx, Deadline stated) noexcept;
+// Whether nobody could tell it from a new one: there are no handles but the `known` ones of the
+// caller, nothing waits for its end, and it has not ended. That its parent may be ending it at this
+// moment is as good as with a new one. Any thread.
+bool kept_context_unseen(const Context& ctx, std::uint32_t known) noexcept;
 
 // The current Context of a scope, as by ContextScope, of one that outlives it: no reference is
 // taken.
@@ -33,7 +38,8 @@ class BorrowedContextScope {
   BorrowedContextScope& operator=(const BorrowedContextScope&) = delete;
 
  private:
-  rt::ContextState* previous_;
+  rt::G* const g_;
+  rt::ContextState* const previous_;
 };
 
 // States another deadline, for it and all that descend from it. Never parks; any thread.
