@@ -142,10 +142,8 @@ TEST(RepeatedRequest, IsAnsweredAsANewOneIs) {
     std::string expected;
     for (const std::string& request : requests()) expected += alone(state, request);
     expected = without_dates(expected);
-    for (const bool at_once : {false, true}) {
-      SCOPED_TRACE(at_once);
-      EXPECT_EQ(without_dates(exchange(state, requests(), at_once)), expected);
-    }
+    for (const bool at_once : {false, true})
+      EXPECT_EQ(without_dates(exchange(state, requests(), at_once)), expected) << at_once;
   });
 }
 
