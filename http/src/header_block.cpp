@@ -58,10 +58,12 @@ bool HeaderBlock::comes_again(std::string_view name, std::string_view value) noe
 void HeaderBlock::append(std::string_view name, std::string_view value) {
   drop_rest();
   changed_ = true;
-  lines_.push_back({static_cast<std::uint32_t>(size_), static_cast<std::uint32_t>(name.size()),
-                    static_cast<std::uint32_t>(value.size())});
-  append_text(text_, lines_.back().size(),
+  const Line line{static_cast<std::uint32_t>(size_), static_cast<std::uint32_t>(name.size()),
+                  static_cast<std::uint32_t>(value.size())};
+  append_text(text_, line.size(),
               [&](TextRoom& to) { to.put(name).put(": ").put(value).put("\r\n"); });
+  // Last: should memory run out, no line may stand there without its text.
+  lines_.push_back(line);
   count_ = lines_.size();
   size_ = text_.size();
 }
