@@ -29,7 +29,11 @@ void tell(Response& res, const Request& req) {
   if (n.find('v') != std::string_view::npos) res.keep_header("Vary", "Cookie");
   if (n.find('t') != std::string_view::npos) res.content_type("text/html");
   if (n.find('c') != std::string_view::npos) res.header("Connection", "close");
-  if (n.find('e') != std::string_view::npos) return;
+  // Says so: of a client that has sent its last request, silence would be answered with 503.
+  if (n.find('e') != std::string_view::npos) {
+    res.status(200);
+    return;
+  }
   if (n.find('f') != std::string_view::npos) {
     res.write("before the flush;");
     res.flush();
