@@ -24,12 +24,12 @@ Connection::Connection(std::shared_ptr<ServerState> server, Arrival arrival)
       conn_(owned_.get()),
       raw_(arrival.raw != nullptr ? arrival.raw : conn_),
       tls_(arrival.tls),
-      proxy_protocol_(arrival.proxy_protocol),
-      peer_(conn_->remote_address()),
       transport_(*conn_, settings_->peer_limits),
       context_(server_->connections_context.context),
       deadline_(*this),
-      idle_since_(coarse_now()) {}
+      idle_since_(coarse_now()),
+      proxy_protocol_(arrival.proxy_protocol),
+      peer_(conn_->remote_address()) {}
 
 Connection::~Connection() = default;
 
@@ -189,6 +189,7 @@ Next Connection::read_head() {
       in.consume(r.consumed);
       head_read_ = r.status == ParseStatus::complete;
       if (head_read_) return Next::again;
+      x_->request.head.clear();  // of another request, which the parser remembers
     }
     if (begun && !head_deadline_set_) {
       head_deadline_set_ = true;

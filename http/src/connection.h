@@ -172,40 +172,43 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   const ServerOptions& options() const noexcept { return settings_->options; }
 
+  // What a request touches, together: a server of many connections finds it in no cache.
   const std::shared_ptr<ServerState> server_;
   const std::shared_ptr<const Settings> settings_;
-  std::unique_ptr<net::Conn> owned_;   // null once it was given away
-  std::shared_ptr<net::Conn> shared_;  // from then on
-  net::Conn* const conn_;              // one of these
-  net::Conn* const raw_;               // conn_ itself, or what its TLS runs over
-  net::TlsConn* const tls_;            // conn_, if it speaks TLS
-  const bool proxy_protocol_;
-  net::SocketAddress peer_;  // by the PROXY header, too; fixed once begin() has returned
-  bool proxy_tls_ = false;   // the client speaks TLS with whoever sent the PROXY header
-  bool counted_ = false;     // peer_ counts in ServerState::per_address
+  std::unique_ptr<net::Conn> owned_;  // null once it was given away
+  net::Conn* const conn_;             // owned_, or shared_ from then on
+  net::Conn* const raw_;              // conn_ itself, or what its TLS runs over
+  net::TlsConn* const tls_;           // conn_, if it speaks TLS
+  ExchangePtr x_;                     // null between requests
   Transport transport_;
   ConnectionContext context_;
   ResponseClaim claim_;
   LazyTimer deadline_;
-  ExchangePtr x_;  // null between requests
   // Runs send_held(). Made when a response is held for the first time; off unless the connection's
   // goroutine has parked over one.
   Timer park_alarm_;
   std::atomic<Phase> phase_{Phase::opening};
-  std::atomic<bool> shed_{false};  // its place is wanted
-  std::atomic<TimePoint> idle_since_;
+  std::atomic<bool> shed_{false};      // its place is wanted
   std::atomic<bool> hijacked_{false};  // the connection is the handler's
-  bool says_goodbye_ = false;          // TLS stands, and nothing was cut: ends with close_notify
-  Doing doing_;
-  bool begun_ = false;              // begin() was called
-  bool may_be_empty_ = false;       // the first read is to find out whether anything is there
-  bool head_deadline_set_ = false;  // for the request being read
-  bool head_read_ = false;          // the head in x_ is whole
-  TimePoint started_{};             // of the request, when it is logged
-  Duration handler_time_{};         // the same
-
+  bool begun_ = false;                 // begin() was called
+  bool may_be_empty_ = false;          // the first read is to find out whether anything is there
+  bool head_deadline_set_ = false;     // for the request being read
+  bool head_read_ = false;             // the head in x_ is whole
+  bool proxy_tls_ = false;             // the client speaks TLS with whoever sent the PROXY header
+  std::atomic<TimePoint> idle_since_;
   // Written by the connection's goroutine only, read by stats().
   std::atomic<std::uint64_t> requests_{0};
+  Doing doing_;
+
+  // The rest.
+  const bool proxy_protocol_;
+  bool counted_ = false;               // peer_ counts in ServerState::per_address
+  bool says_goodbye_ = false;          // TLS stands, and nothing was cut: ends with close_notify
+  net::SocketAddress peer_;            // by the PROXY header, too; fixed once begin() has returned
+  std::shared_ptr<net::Conn> shared_;  // conn_, once it was given away
+  TimePoint started_{};                // of the request, when it is logged
+  Duration handler_time_{};            // the same
+  // As requests_.
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> cut_{0};
 };

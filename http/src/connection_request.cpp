@@ -17,15 +17,17 @@ namespace treadle::http::detail {
 // Prepares everything that a response needs; the head is whole, or cleared.
 void Connection::begin_request() {
   RequestState& request = x_->request;
-  if (server_->access_log) started_ = Clock::now();
-  handler_time_ = {};
+  if (server_->access_log) {
+    started_ = Clock::now();
+    handler_time_ = {};
+  }
   request.host = this;
   request.peer = &peer_;
   request.tls = tls_;
   judge_forwarded();
   request.body = &x_->body;
   request.limits = &options().limits;
-  doing_.set(request.head.method, request.head.target);
+  doing_.set(request.head.method, request.head.target, request.head.memo);
   transport_.begin_message();
   claim_.begin();
   x_->body.begin(request.head, transport_, settings_->parser_limits, options().limits.body, claim_);
@@ -52,8 +54,7 @@ void Connection::judge_forwarded() {
 
 // Who proved who he is to one host must not be taken for it at another (RFC 9110 7.4).
 bool Connection::host_is_elsewhere() const {
-  if (tls_ == nullptr || !options().tls || options().tls->client_auth != net::ClientAuth::require)
-    return false;
+  if (!options().tls || options().tls->client_auth != net::ClientAuth::require) return false;
   std::string_view host = x_->request.head.host;
   if (const auto colon = host.rfind(':');
       colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
@@ -88,13 +89,13 @@ Next Connection::serve_request() {
 Connection::Target Connection::answer_target() {
   const RequestHead& head = x_->request.head;
   Response response(x_->writer);
-  if (host_is_elsewhere()) return Target::elsewhere;
+  if (tls_ != nullptr && host_is_elsewhere()) return Target::elsewhere;
   if (head.path == "*") {
     response.status(status::kNoContent);
     return Target::answered;
   }
   if (options().health && answer_health(head.path)) return Target::answered;
-  switch (x_->request.path.assign(head.path)) {
+  switch (x_->request.take_path()) {
     case DecodedPath::Status::clean: return Target::for_handler;
     case DecodedPath::Status::bad: return Target::bad;
     case DecodedPath::Status::unclean: break;
@@ -142,7 +143,9 @@ void Connection::run_handler() {
       failure = "exception of unknown type";
     }
   }
-  deadline_.clear();
+  // Where the deadline's side has won meanwhile, its last deadline goes as well: the connection
+  // lingers as long, by after_late().
+  deadline_.let_go();
   if (server_->access_log) handler_time_ = Clock::now() - started_;
   if (hijacked_.load(std::memory_order_relaxed) || claim_.lost()) {
     if (!failure.empty()) log::error("http: {}: handler failed: {}", describe(), failure);

@@ -46,13 +46,13 @@ std::int64_t wall_seconds() noexcept {
   return now.tv_sec;
 }
 
-void put_date_field(TextRoom& to) noexcept {
-  const CachedText text = date_cache.get(wall_seconds());
+void put_date_field(TextRoom& to, std::int64_t second) noexcept {
+  const CachedText text = date_cache.get(second);
   to.put("Date: ").put(std::string_view(text.data(), kDateSize)).put("\r\n");
 }
 
 void append_date_field(std::string& out) {
-  append_text(out, kDateField, [](TextRoom& to) { put_date_field(to); });
+  append_text(out, kDateField, [](TextRoom& to) { put_date_field(to, wall_seconds()); });
 }
 
 CachedText log_time() noexcept { return log_time_cache.get(wall_seconds()); }

@@ -68,9 +68,10 @@ class SecondCache {
   std::array<Slot, kSlots> slots_;
 };
 
-// "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" for now.
+// "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".
 inline constexpr std::size_t kDateField = 37;
-void put_date_field(TextRoom& to) noexcept;
+void put_date_field(TextRoom& to, std::int64_t second) noexcept;
+// For now.
 void append_date_field(std::string& out);
 // "06/Nov/1994:08:49:37 +0000" for now, as access logs write it.
 CachedText log_time() noexcept;

@@ -33,7 +33,7 @@ void answer_method(Response& res, const RequestHead& head, const std::string& al
 // asks on behalf of another request, and what that one's group says of origins it says here too.
 const RouteScope& scope_of_unrouted(const Router::State& router,
                                     const detail::RequestState& state) {
-  if (state.match.outcome == RouteOutcome::method_not_allowed && state.head.method == "OPTIONS") {
+  if (state.match().outcome == RouteOutcome::method_not_allowed && state.head.method == "OPTIONS") {
     const HeaderView headers(state.head.headers);
     const std::string_view wanted = headers.get("Access-Control-Request-Method");
     RouteMatch asked;
@@ -47,8 +47,9 @@ const RouteScope& scope_of_unrouted(const Router::State& router,
 
 void answer_unrouted(Response& res, const Request& req) {
   const detail::RequestState& state = req.state();
-  switch (state.match.outcome) {
-    case RouteOutcome::method_not_allowed: return answer_method(res, state.head, state.match.allow);
+  switch (state.match().outcome) {
+    case RouteOutcome::method_not_allowed:
+      return answer_method(res, state.head, state.match().allow);
     case RouteOutcome::add_slash: return redirect_to_slash(res, state.head);
     case RouteOutcome::found:
     case RouteOutcome::not_found: break;
@@ -58,8 +59,7 @@ void answer_unrouted(Response& res, const Request& req) {
 
 void Router::serve(Response& res, const Request& req) const {
   detail::RequestState& state = req.state();
-  const RoutedHandler routed =
-      route(*this, state.head.method, state.head.host, state.path, state.match);
+  const RoutedHandler routed = state.take_route(*this);
   if (routed.handler != nullptr) {
     state.pattern = routed.pattern;
     return (*routed.handler)(res, req);

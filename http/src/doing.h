@@ -34,6 +34,13 @@ class Doing {
       words_[i].store(word, std::memory_order_relaxed);
     }
     version_.store(version + 2, std::memory_order_release);
+    number_ = 0;
+  }
+  // The same. `number` is that of the two texts: no others ever have it. 0: they have none.
+  void set(std::string_view method, std::string_view target, std::uint64_t number) noexcept {
+    if (number != 0 && number == number_) return;
+    set(method, target);
+    number_ = number;
   }
 
   // Empty when the writer was at it each time we looked.
@@ -57,6 +64,7 @@ class Doing {
   static constexpr std::size_t kWords = 8;
   static constexpr std::size_t kSize = kWords * sizeof(std::uint64_t);
 
+  std::uint64_t number_ = 0;  // of what stands here; the writer's
   std::atomic<std::uint32_t> version_{0};
   std::array<std::atomic<std::uint64_t>, kWords> words_{};
 };

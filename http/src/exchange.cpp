@@ -5,12 +5,14 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 
 namespace treadle::http::detail {
 namespace {
 
 // A few stacks of idle Exchanges, the last one used on top, since its memory is still in a cache.
-// The CPU picks where to look first, which keeps threads apart without thread_local. A shelf that
+// The CPU picks where to look first, which keeps threads apart. A shelf that
 // somebody else holds is passed by, never waited for: its holder may have been descheduled.
 class Pool {
  public:
@@ -58,9 +60,51 @@ Pool& pool() {
   return *instance;
 }
 
+// One more for each of the first threads that give one back: theirs alone, so that a request which
+// is served without a wait takes and returns it by a plain store each. Others, and a thread whose
+// own is in use, go to the shelves.
+//
+// No address of it outlives a call of this file: none of them parks. It has no destructor, so that
+// what ends later on its thread may still come here.
+struct ThreadsOwn {
+  enum class State : std::uint8_t { unknown, one, none };
+
+  Exchange* take() noexcept { return std::exchange(idle, nullptr); }
+  bool put(Exchange* x) noexcept {
+    if (idle != nullptr || (state != State::one && !may_have_one())) return false;
+    idle = x;
+    return true;
+  }
+  [[gnu::noinline]] bool may_have_one() noexcept;
+
+  Exchange* idle;
+  State state;
+};
+constinit thread_local ThreadsOwn own{};
+
+// Frees it at its thread's end.
+struct Freer {
+  ~Freer() {
+    own.state = ThreadsOwn::State::none;
+    delete own.take();
+  }
+  void begin() noexcept {}
+};
+thread_local Freer freer;
+
+bool ThreadsOwn::may_have_one() noexcept {
+  static constinit std::atomic<int> left{64};  // 64 x 56 KB: 4 MB stay at most
+  if (state == State::unknown) {
+    state = left.fetch_sub(1, std::memory_order_relaxed) > 0 ? State::one : State::none;
+    freer.begin();
+  }
+  return state == State::one;
+}
+
 }  // namespace
 
 ExchangePtr acquire_exchange() {
+  if (Exchange* x = own.take()) return ExchangePtr(x);
   if (Exchange* x = pool().take()) return ExchangePtr(x);
   return ExchangePtr(new Exchange);
 }
@@ -73,7 +117,7 @@ void ExchangeReturner::operator()(Exchange* x) const noexcept {
   x->body.end();
   x->writer.release();
   x->held.clear();
-  if (!pool().put(x)) delete x;
+  if (!own.put(x) && !pool().put(x)) delete x;
 }
 
 }  // namespace treadle::http::detail

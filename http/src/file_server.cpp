@@ -53,7 +53,7 @@ class FileServer {
 std::span<const std::string_view> segments_below_root(const Request& req) {
   const detail::RequestState& state = req.state();
   const std::span<const std::string_view> all = state.path.segments();
-  const std::size_t from = state.match.rest_from;
+  const std::size_t from = state.match().rest_from;
   if (from == RouteMatch::kNoRest) return all;
   return all.subspan(std::min(from, all.size()));
 }

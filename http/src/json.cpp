@@ -10,12 +10,13 @@
 #include <fmt/format.h>
 
 #include <iterator>
-#include <optional>
 #include <utility>
 
 #include "json_builder.h"
+#include "json_printer.h"
 #include "media_type.h"
 #include "request_content.h"
+#include "response_writer.h"
 
 namespace treadle::http {
 namespace {
@@ -61,24 +62,6 @@ bool is_json(std::string_view content_type) noexcept {
          equal_ignore_case(type->subtype.substr(type->subtype.size() - kSuffix.size()), kSuffix);
 }
 
-bool nests_at_most(const nlohmann::json& value, std::size_t depth) {
-  if (!value.is_structured()) return true;
-  if (depth == 0) return false;
-  for (const nlohmann::json& child : value) {
-    if (child.is_structured() && !nests_at_most(child, depth - 1)) return false;
-  }
-  return true;
-}
-
-// The text of `value`; nothing when it has a string that is not UTF-8.
-std::optional<std::string> print(const nlohmann::json& value) {
-  try {
-    return value.dump();
-  } catch (const nlohmann::json::type_error&) {
-    return std::nullopt;
-  }
-}
-
 Result<void> refuse_value(Response& res, const char* why) {
   log::error("http: a value cannot be written as JSON: {}", why);
   if (!res.head_sent()) (void)res.send_error(status::kInternalServerError);
@@ -117,11 +100,15 @@ Result<nlohmann::json> read_json(const Request& req, const JsonOptions& options)
 }
 
 Result<void> write_json(Response& res, const nlohmann::json& value) {
-  if (!nests_at_most(value, kMaxDepth)) return refuse_value(res, "nested too deep");
-  const std::optional<std::string> text = print(value);
-  if (!text) return refuse_value(res, "a string is not UTF-8");
-  if (!res.head_sent() && !res.get_header("Content-Type")) res.content_type("application/json");
-  return res.write(*text);
+  detail::JsonPrinter printer;
+  switch (printer.print(value, kMaxDepth)) {
+    case detail::JsonPrinter::Outcome::printed: break;
+    case detail::JsonPrinter::Outcome::too_deep: return refuse_value(res, "nested too deep");
+    case detail::JsonPrinter::Outcome::not_utf8: return refuse_value(res, "a string is not UTF-8");
+  }
+  if (!res.head_sent() && !res.writer().headers().has("Content-Type"))
+    res.content_type("application/json");
+  return res.write(printer.text());
 }
 
 }  // namespace treadle::http

@@ -54,6 +54,9 @@ class LazyTimer {
   void clear() noexcept {
     if (wanted_.load(std::memory_order_relaxed) != kNone) wanted_.store(kNone);
   }
+  // The same at the price of a plain store, for who does not go on to look whether a call was
+  // faster: a call that does not see it yet comes as if it had begun a moment before.
+  void let_go() noexcept { wanted_.store(kNone, std::memory_order_release); }
   Deadline deadline() const noexcept;
   // No call begins after it; one may still be running, even be the one that does this. Never
   // parks.

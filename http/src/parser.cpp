@@ -53,7 +53,7 @@ struct RequestParser::Impl {
   ChunkedReader chunks;
   RepeatedHead repeated;
 
-  // Nothing of a message has been seen.
+  // Nothing of a message has been seen: as begin_message() leaves it, but for the phase.
   bool fresh() const noexcept {
     return !method_known && searched == 0 && empty_lines == 0 && line.size == 0;
   }
@@ -65,6 +65,12 @@ struct RequestParser::Impl {
     searched = 0;
     line = {};
     scan.reset();
+  }
+
+  void expect_length(const RequestHead& head) noexcept {
+    if (head.body != BodyKind::length) return;
+    phase = Phase::length;
+    left = head.content_length;
   }
 
   HeadResult fail(ParseError why) noexcept {
@@ -178,10 +184,8 @@ HeadResult RequestParser::Impl::finish(std::string_view bytes, RequestHead& head
   if (chunked) {
     phase = Phase::chunked;
     chunks.begin(machine);
-  } else if (head.body == BodyKind::length) {
-    phase = Phase::length;
-    left = head.content_length;
   }
+  expect_length(head);
   return {ParseStatus::complete, bytes.size(), {}};
 }
 
@@ -232,6 +236,7 @@ HeadResult RequestParser::parse_head(std::string_view bytes, const ParserLimits&
   impl_->phase = Impl::Phase::head;  // a body left unread is the caller's to deal with
   if (impl_->fresh() && impl_->repeated.recall(bytes, limits, head)) {
     impl_->chunks.clear_trailers();
+    impl_->expect_length(head);
     return {ParseStatus::complete, impl_->repeated.size(), {}};
   }
   const HeadResult result = impl_->parse_head(bytes, limits, head);
@@ -248,7 +253,7 @@ const std::vector<HeaderField>& RequestParser::trailers() const noexcept {
 }
 
 void RequestParser::reset() noexcept {
-  impl_->begin_message();
+  if (impl_->phase != Impl::Phase::head || !impl_->fresh()) impl_->begin_message();
   impl_->chunks.clear_trailers();
 }
 

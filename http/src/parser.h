@@ -23,7 +23,8 @@ struct ParserLimits {
 
 enum class BodyKind : std::uint8_t { none, length, chunked };
 
-// A request's head. Views point into the bytes given to parse_head().
+// A request's head. Views point into the bytes given to parse_head(), or, where `memo` is not 0,
+// into the parser's copy of them, which stays until its next parse_head().
 struct RequestHead {
   std::string_view method;  // a known method's name
   std::string_view target;  // as it stands in the request line
@@ -37,6 +38,9 @@ struct RequestHead {
   std::uint64_t content_length = 0;  // for BodyKind::length
   bool keep_alive = true;            // what the request asks for
   bool expect_continue = false;
+  // Not 0: this is the head that some parser remembers under that number, which no other head ever
+  // has. Whoever finds the number again finds the same head, at the same place.
+  std::uint64_t memo = 0;
 
   void clear() noexcept;  // keeps the memory of `headers`
 };
@@ -72,9 +76,11 @@ class RequestParser {
   // `bytes` must begin at the same byte of the stream on each call for one request; it may have
   // been moved in memory. Work is linear in the head's size whatever the splits: it remembers how
   // far it searched.
-  // `head` is filled in when complete. On an error it has the method, and the target, when the
-  // bytes came so far and these are valid, for the log and because no answer to HEAD has a body;
-  // everything else in it is as clear() leaves it. With need_more it is not touched.
+  // `head` is filled in when complete; one that this parser has filled in before must not have been
+  // changed since, but by clear(): where the same head comes again it is left as it is. On an error
+  // it has the method, and the target, when the bytes came so far and these are valid, for the log
+  // and because no answer to HEAD has a body; everything else in it is as clear() leaves it. With
+  // need_more it is not touched.
   HeadResult parse_head(std::string_view bytes, const ParserLimits& limits, RequestHead& head);
 
   struct BodyResult {

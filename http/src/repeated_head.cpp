@@ -1,5 +1,6 @@
 #include "repeated_head.h"
 
+#include <atomic>
 #include <bit>
 #include <cstdint>
 
@@ -13,6 +14,9 @@ constexpr std::size_t kMost = 1024;
 // The shortest head there is: "GET / HTTP/1.0\r\n\r\n".
 constexpr std::size_t kLeast = 18;
 static_assert(kLeast >= sizeof(Bytes16));
+
+// The next number. Relaxed: it has to be unique, and says nothing else.
+std::atomic<std::uint64_t> next_memo{1};
 
 // In a time that depends on the size only.
 bool equal(std::string_view a, std::string_view b) noexcept {
@@ -55,8 +59,7 @@ bool RepeatedHead::recall(std::string_view bytes, const ParserLimits& limits,
                           RequestHead& head) const {
   if (text_.empty() || bytes.size() < text_.size() || limits != limits_) return false;
   if (!equal(text_, bytes.substr(0, text_.size()))) return false;
-  head = head_;
-  move_views(head, text_, bytes.data());
+  if (head.memo != head_.memo) head = head_;
   return true;
 }
 
@@ -64,10 +67,11 @@ void RepeatedHead::note(std::string_view bytes, const ParserLimits& limits,
                         const RequestHead& head) {
   const bool again = bytes.size() == last_size_;
   last_size_ = bytes.size();
-  if (!again || bytes.size() < kLeast || bytes.size() > kMost || head.body != BodyKind::none)
+  if (!again || bytes.size() < kLeast || bytes.size() > kMost || head.body == BodyKind::chunked)
     return;
   text_.clear();  // nothing is remembered should memory run out
   head_ = head;
+  head_.memo = next_memo.fetch_add(1, std::memory_order_relaxed);
   std::string text(bytes);
   move_views(head_, bytes, text.data());
   limits_ = limits;

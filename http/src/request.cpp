@@ -14,8 +14,8 @@ namespace treadle::http {
 namespace detail {
 
 void RequestState::clear() noexcept {
-  head.clear();
-  match.clear();
+  if (head.memo == 0) head.clear();
+  routed_ = false;
   pattern = {};
   body = nullptr;
   host = nullptr;
@@ -27,6 +27,33 @@ void RequestState::clear() noexcept {
   user.clear();
   limits = nullptr;
   unusable = {};
+}
+
+const RouteMatch& RequestState::unrouted() noexcept {
+  static const RouteMatch none;
+  return none;
+}
+
+DecodedPath::Status RequestState::take_path() {
+  if (head.memo != 0 && head.memo == path_of_) return DecodedPath::Status::clean;
+  path_of_ = 0;
+  match_of_ = 0;  // its values may point into what is overwritten
+  const DecodedPath::Status status = path.assign(head.path);
+  if (status == DecodedPath::Status::clean) path_of_ = head.memo;
+  return status;
+}
+
+// A route depends on the head alone: on its method, its host and its path.
+RoutedHandler RequestState::take_route(const Router& router) {
+  const std::uint64_t version = router.state().version;
+  routed_ = true;
+  if (match_of_ != 0 && match_of_ == head.memo && match_from_ == version) return to_;
+  match_of_ = 0;  // should memory run out
+  to_ = http::route(router, head.method, head.host, path, match_);
+  match_from_ = version;
+  // Not where somebody has given the request another path.
+  if (path_of_ == head.memo) match_of_ = head.memo;
+  return to_;
 }
 
 const std::string& RequestState::id() {
@@ -54,7 +81,7 @@ std::string_view Request::header(std::string_view name) const noexcept {
 }
 HeaderView Request::headers() const noexcept { return HeaderView(state_->head.headers); }
 std::string_view Request::path_value(std::string_view name) const noexcept {
-  return state_->match.value(name);
+  return state_->match().value(name);
 }
 
 Body& Request::body() const noexcept { return *state_->body; }
@@ -79,16 +106,20 @@ DeadlineScope::DeadlineScope(const Request& req, Duration d)
 
 DeadlineScope::~DeadlineScope() { req_.state().host->set_handler_deadline(before_); }
 
-// Grows with what really comes, not with what the client announces.
+// Grows with what really comes, not with what the client announces. One byte more than that finds
+// out that it ends there.
 Result<std::string> Body::read_all(std::size_t limit) {
   constexpr std::size_t kFirst = 16 * 1024;
-  if (content_length().value_or(0) > limit) return stick(Errc::body_too_large);
+  constexpr std::size_t kUnknown = 512;
+  const std::optional<std::uint64_t> length = content_length();
+  if (length.value_or(0) > limit) return stick(Errc::body_too_large);
+  const std::size_t enough = length ? static_cast<std::size_t>(*length) + 1 : kUnknown;
   std::string all;
   std::size_t size = 0;
   for (;;) {
     if (size == all.size()) {
-      const auto known = static_cast<std::size_t>(content_length().value_or(0));
-      all.resize(size == 0 ? std::clamp<std::size_t>(known, 1, kFirst) : size * 2);
+      const std::size_t next = size == 0 ? kFirst : size * 2;
+      all.resize(size < enough ? std::min(next, enough) : next);
     }
     Result<std::size_t> n = read(std::as_writable_bytes(std::span(all)).subspan(size));
     if (!n) return fail(n.error());

@@ -27,7 +27,7 @@ struct RequestCopy::Data {
 };
 
 RequestCopy clone(const Request& req) {
-  const auto& values = req.state().match.values;
+  const auto& values = req.state().match().values;
   std::size_t size = req.method().size() + req.target().size() + req.raw_path().size() +
                      req.path().size() + req.raw_query().size() + req.host().size();
   for (const HeaderField& f : req.headers()) size += f.name.size() + f.value.size();

@@ -45,11 +45,13 @@ class RequestHost {
 inline constexpr std::size_t kLoggedTarget = 256;
 
 // Touched only by the goroutine that serves the request. The views in it point into the
-// connection's InputBuffer, pinned meanwhile.
+// connection's InputBuffer, pinned meanwhile, or into what the parser remembers of the head.
+//
+// What follows from a head alone is kept from one request to the next, beside the number of the
+// head (RequestHead::memo): where the same head comes again nothing has to be done for it.
 struct RequestState {
-  RequestHead head;
-  DecodedPath path;
-  RouteMatch match;          // filled by the router
+  RequestHead head;          // cleared between requests unless it has a number
+  DecodedPath path;          // see take_path()
   std::string_view pattern;  // the route's, for logs; empty before routing and where none matched
   Body* body = nullptr;
   RequestHost* host = nullptr;
@@ -69,6 +71,13 @@ struct RequestState {
 
   std::string user;  // who basic_auth() has found the client to be; empty: nobody
 
+  // Splits the head's path into `path`.
+  DecodedPath::Status take_path();
+  // Finds the request's way through a router; from then on match() tells it.
+  RoutedHandler take_route(const Router& router);
+  // What the router has found; before one has looked, as for a request that no route matches.
+  const RouteMatch& match() const noexcept { return routed_ ? match_ : unrouted(); }
+
   // The one that a trusted proxy sent, or a new one.
   const std::string& id();
 
@@ -83,6 +92,16 @@ struct RequestState {
   }
 
   void clear() noexcept;
+
+ private:
+  static const RouteMatch& unrouted() noexcept;
+
+  std::uint64_t path_of_ = 0;  // the number of the head whose path, a clean one, `path` is; 0: none
+  bool routed_ = false;        // match_ is this request's
+  RouteMatch match_;
+  RoutedHandler to_;
+  std::uint64_t match_of_ = 0;    // the number of the head that match_ and to_ are for; 0: none
+  std::uint64_t match_from_ = 0;  // the routes that they come from: Router::State::version
 };
 
 }  // namespace treadle::http::detail

@@ -7,6 +7,14 @@
 #include "response_writer.h"
 
 namespace treadle::http {
+namespace {
+
+Result<void> write_line(detail::ResponseWriter& writer, std::string_view text) {
+  if (Result<void> written = writer.write(text); !written) return written;
+  return writer.write("\n");
+}
+
+}  // namespace
 
 Response& Response::status(int code) {
   writer_->set_status(code);
@@ -74,7 +82,7 @@ Result<void> Response::redirect(std::string_view location, int code) {
   writer_->restart();
   writer_->set_status(code);
   writer_->set_header("Location", location);
-  return print("{}\n", reason_phrase(code));
+  return write_line(*writer_, reason_phrase(code));
 }
 
 Result<void> Response::send_error(int code, std::string_view text) {
@@ -83,7 +91,7 @@ Result<void> Response::send_error(int code, std::string_view text) {
   writer_->set_status(code);
   writer_->set_header("Content-Type", "text/plain; charset=utf-8");
   writer_->set_header("X-Content-Type-Options", "nosniff");
-  return print("{}\n", text.empty() ? reason_phrase(code) : text);
+  return write_line(*writer_, text.empty() ? reason_phrase(code) : text);
 }
 
 std::error_code Response::error() const noexcept { return writer_->error(); }

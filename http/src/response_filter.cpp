@@ -35,6 +35,7 @@ bool ResponseWriter::filters(Part part) {
   if (buffered_ > 0) {
     held_ = std::make_unique_for_overwrite<char[]>(kHeadRoom + kBodyBuffer + kTailRoom);
     std::swap(held_, buffer_);
+    standing_ = 0;
     held_size_ = std::exchange(buffered_, 0);
   }
   return true;

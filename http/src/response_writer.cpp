@@ -59,6 +59,7 @@ void ResponseWriter::begin(Transport& transport, RequestState& request, Connecti
   filter_.reset();
   held_size_ = 0;
   kept_.clear();
+  laid_ = 0;
   restart();
 }
 
@@ -246,6 +247,16 @@ Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
     buffered_ = 0;
     extra = {};
   }
+  if (framing_ == Framing::chunked || !extra.empty() || !head_.empty())
+    return transmit_parts(extra, part);
+  const std::size_t head = std::exchange(laid_, 0);
+  const std::size_t data = std::exchange(buffered_, 0);
+  if (head + data == 0) return {};
+  std::array<iovec, 1> piece{iovec{body() - head, head + data}};
+  return deliver(piece, head, data, part);
+}
+
+Result<void> ResponseWriter::transmit_parts(std::string_view extra, Part part) {
   const std::size_t data = buffered_ + extra.size();
   std::string tail;  // short enough to need no memory
   if (framing_ == Framing::chunked && !no_body()) {
@@ -255,16 +266,14 @@ Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
     }
     if (part == Part::last) tail.append(kLastChunk);
   }
-
   std::array<iovec, 4> parts;
   std::size_t n = 0;
-  char* first = body();
-  if (head_.size() <= kHeadRoom) {
-    first -= head_.size();
-    head_.copy(first, head_.size());
-  } else {
+  const std::size_t framing = laid_ + head_.size();
+  if (!head_.empty() && head_.size() <= kHeadRoom)
+    lay_head();
+  else if (!head_.empty())
     parts[n++] = part_of(head_);
-  }
+  char* first = body() - std::exchange(laid_, 0);
   char* end = body() + buffered_;
   if (extra.empty()) {
     tail.copy(end, tail.size());
@@ -274,15 +283,19 @@ Result<void> ResponseWriter::transmit(std::string_view extra, Part part) {
   if (end != first) parts[n++] = {first, static_cast<std::size_t>(end - first)};
   if (!extra.empty()) parts[n++] = part_of(extra);
   if (!tail.empty()) parts[n++] = part_of(tail);
-  const std::span all = std::span(parts).first(n);
   Result<void> sent;
-  if (n > 0 && part == Part::last && may_be_held() && transport_->hold(all))
-    sent_ += data;
-  else if (n > 0)
-    sent = send(all, head_.size(), data);
+  if (n > 0) sent = deliver(std::span(parts).first(n), framing, data, part);
   head_.clear();
   buffered_ = 0;
   return sent;
+}
+
+Result<void> ResponseWriter::deliver(std::span<iovec> parts, std::size_t framing, std::size_t data,
+                                     Part part) {
+  if (part == Part::more || !may_be_held() || !transport_->hold(parts))
+    return send(parts, framing, data);
+  sent_ += data;
+  return {};
 }
 
 // False: the handler's deadline has passed, and the server answers.
@@ -377,25 +390,53 @@ void ResponseWriter::choose_framing(Part part) {
 }
 
 void ResponseWriter::format_head() {
+  const HeadKey key{
+      .second = wall_seconds(),
+      .announced = announced_.value_or(0),
+      .status = status_,
+      .announces = announced_.has_value(),
+      .keep_alive = keep_alive_,
+      .http10 = request_->head.minor_version == 0,
+      .content = written_ > 0 || announced_.value_or(0) > 0 || framing_ != Framing::length};
+  if (standing_ != 0 && key == standing_key_ && framing_ == Framing::length &&
+      headers_.as_marked() && kept_.empty())
+    laid_ = standing_;
+  else
+    compose_head(key);
+}
+
+void ResponseWriter::compose_head(const HeadKey& key) {
   const std::string_view reason = reason_phrase(status_);
   const std::size_t most =
       kOwnFields + reason.size() + headers_.text().size() + kept_.text().size();
   append_text(head_, most, [&](TextRoom& to) {
     to.put("HTTP/1.1 ").put(static_cast<std::uint64_t>(status_)).put(" ").put(reason).put("\r\n");
-    if (!headers_.get("Date")) put_date_field(to);
-    if (announced_) to.put("Content-Length: ").put(*announced_).put("\r\n");
+    if (!headers_.has("Date")) put_date_field(to, key.second);
+    if (key.announces) to.put("Content-Length: ").put(key.announced).put("\r\n");
     if (framing_ == Framing::chunked) to.put("Transfer-Encoding: chunked\r\n");
-    if (!keep_alive_)
+    if (!key.keep_alive)
       to.put("Connection: close\r\n");
-    else if (request_->head.minor_version == 0)
+    else if (key.http10)
       to.put("Connection: keep-alive\r\n");
-    const bool content = written_ > 0 || announced_.value_or(0) > 0 || framing_ != Framing::length;
-    if (content && !status_has_no_body(status_) && !headers_.get("Content-Type"))
+    if (key.content && !status_has_no_body(status_) && !headers_.has("Content-Type"))
       to.put("Content-Type: text/plain; charset=utf-8\r\n");
     to.put(headers_.text());
     kept_.put_missing(to, headers_);
     to.put("\r\n");
   });
+  if (framing_ != Framing::length || head_.size() > kHeadRoom) return;
+  lay_head();
+  headers_.mark();
+  if (!kept_.empty()) return;
+  standing_ = laid_;
+  standing_key_ = key;
+}
+
+// Moves what is in head_, which fits there, right before the body.
+void ResponseWriter::lay_head() noexcept {
+  laid_ = head_.copy(body() - head_.size(), head_.size());
+  head_.clear();
+  standing_ = 0;
 }
 
 ResponseWriter::End ResponseWriter::finish() {

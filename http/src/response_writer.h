@@ -32,7 +32,8 @@ namespace treadle::http::detail {
 //   [ head room | body ... kBodyBuffer | room for what ends a chunked body ]
 //
 // Once the head is known it is laid right before the body, so that one system call with one part
-// sends both.
+// sends both. It goes on standing there, and where the next response has the same (by all that it
+// is made of: HeadKey and the fields) within the same second, it need not be written again.
 //
 // Where the client's next request has begun to come, the end of a response may be held for a while,
 // to leave together with the response that follows: see held_output.h. It counts as sent.
@@ -116,10 +117,25 @@ class ResponseWriter {
   static constexpr std::size_t kHeadRoom = 1024;
   static constexpr std::size_t kTailRoom = 8;  // CRLF, "0" CRLF CRLF
 
+  // What a head is made of besides the fields that the handler sets.
+  struct HeadKey {
+    std::int64_t second = 0;  // of its Date
+    std::uint64_t announced = 0;
+    int status = 0;
+    bool announces = false;
+    bool keep_alive = false;
+    bool http10 = false;
+    bool content = false;
+    bool operator==(const HeadKey&) const = default;
+  };
+
   void require_open(const char* what) const;
   bool no_body() const noexcept;
   Result<void> admit(std::uint64_t bytes);
   Result<void> transmit(std::string_view extra, Part part);
+  Result<void> transmit_parts(std::string_view extra, Part part);
+  // Sends or holds the parts; see send().
+  Result<void> deliver(std::span<iovec> parts, std::size_t framing, std::size_t data, Part part);
   void note_broken_body() noexcept;
   // Sends the parts, of which the first `framing` bytes are none of the body, and `data` are.
   Result<void> send(std::span<iovec> parts, std::size_t framing, std::size_t data);
@@ -141,6 +157,8 @@ class ResponseWriter {
   bool commit(Part part);
   void choose_framing(Part part);
   void format_head();
+  void compose_head(const HeadKey& key);
+  void lay_head() noexcept;
   std::size_t room() const noexcept { return kBodyBuffer - buffered_; }
   char* body() const noexcept { return buffer_.get() + kHeadRoom; }
 
@@ -170,6 +188,11 @@ class ResponseWriter {
   std::unique_ptr<char[]> buffer_;  // made once
   std::size_t buffered_ = 0;
   std::string head_;  // scratch: the head, and a chunk's first line
+  // Bytes right before the body that are to be sent: the head, where it was laid there at once.
+  std::size_t laid_ = 0;
+  // Bytes there that are the head of standing_key_ with headers_ as marked; 0: something else is.
+  std::size_t standing_ = 0;
+  HeadKey standing_key_;
 
   std::unique_ptr<BodyFilter> filter_;
   std::unique_ptr<char[]> held_;  // like buffer_: body from before the filter was asked

@@ -139,6 +139,8 @@ class RouteTree {
 // within its middleware, and the scope it came by.
 struct Router::State {
   RouteTree tree;
+  // A number that no router in the process has had with other routes than these.
+  std::uint64_t version = next_version();
   std::deque<Handler> handlers;
   std::vector<const RouteScope*> scope_of;
   std::deque<RouteScope> scopes{1};  // the router's own first; a deque: they stay where they are
@@ -151,6 +153,9 @@ struct Router::State {
   void use(RouteScope& scope, Middleware middleware);
   void handle(RouteScope& scope, std::string_view pattern, Handler handler);
   RouteScope& group(RouteScope& parent, std::string_view prefix);
+
+ private:
+  static std::uint64_t next_version() noexcept;
 };
 
 // One request's way through a router, as the server's dispatch uses it:

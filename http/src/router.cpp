@@ -71,6 +71,13 @@ void Router::State::handle(RouteScope& scope, std::string_view pattern, Handler 
     throw;
   }
   scope.closed = true;
+  version = next_version();
+}
+
+// Relaxed: it has to be unique, and says nothing else.
+std::uint64_t Router::State::next_version() noexcept {
+  static constinit std::atomic<std::uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
 }
 
 RouteScope& Router::State::group(RouteScope& parent, std::string_view prefix) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <iterator>
 
 namespace treadle::http {
 namespace {
@@ -80,17 +82,26 @@ constexpr Phrase kPhrases[] = {
 constexpr bool sorted =
     std::is_sorted(std::begin(kPhrases), std::end(kPhrases),
                    [](const Phrase& a, const Phrase& b) { return a.status < b.status; });
-static_assert(sorted, "reason_phrase() searches by halves");
+static_assert(sorted);
+
+constexpr int kFirst = 100;
+constexpr int kEnd = 600;
+
+// Where a status stands in kPhrases, plus one; 0 where it does not.
+constexpr auto kPlaces = [] {
+  std::array<std::uint8_t, kEnd - kFirst> places{};
+  for (std::size_t i = 0; i < std::size(kPhrases); ++i)
+    places[static_cast<std::size_t>(kPhrases[i].status - kFirst)] =
+        static_cast<std::uint8_t>(i + 1);
+  return places;
+}();
 
 }  // namespace
 
 std::string_view reason_phrase(int status) noexcept {
-  if (status == status::kOk) return "OK";  // nearly always
-  const auto* found =
-      std::lower_bound(std::begin(kPhrases), std::end(kPhrases), status,
-                       [](const Phrase& phrase, int wanted) { return phrase.status < wanted; });
-  if (found == std::end(kPhrases) || found->status != status) return {};
-  return found->text;
+  if (status < kFirst || status >= kEnd) return {};
+  const std::size_t place = kPlaces[static_cast<std::size_t>(status - kFirst)];
+  return place == 0 ? std::string_view() : kPhrases[place - 1].text;
 }
 
 }  // namespace treadle::http
