@@ -74,7 +74,7 @@ int on_status_request(SSL* ssl, void* argument) noexcept {
 
 int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
               EVP_MAC_CTX* mac, int encrypt) noexcept {
-  TicketKeys& keys = *TlsStream::of(ssl).server_config()->tickets;
+  TicketKeys& keys = *TlsStream::of(ssl).server_config().tickets;
   return use_ticket_key(keys, ssl, name, iv, cipher, mac, encrypt);
 }
 
