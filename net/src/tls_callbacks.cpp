@@ -1,7 +1,5 @@
 // What OpenSSL calls during a handshake. No exception may leave these functions, and none of them
 // parks.
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <new>
 
@@ -20,17 +18,6 @@ std::string_view view(const unsigned char* data, std::size_t size) noexcept {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// The scope that a session belongs to: the name the client asked for, and what was demanded of it.
-// A session of another scope is not resumed; there is a full handshake instead.
-bool set_session_scope(SSL* ssl, const ServerConfig& config, const std::string& host) {
-  std::string text(config.demands.begin(), config.demands.end());
-  text += host;
-  std::array<unsigned char, SSL_MAX_SID_CTX_LENGTH> scope{};
-  static_assert(scope.size() == SHA256_DIGEST_LENGTH);
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), scope.data());
-  return SSL_set_session_id_context(ssl, scope.data(), scope.size()) == 1;
-}
-
 // Chooses the certificates by the name that the client asks for. Here, and not in the callback that
 // is named after SNI: that one comes after OpenSSL has decided whether to resume a session, too
 // late to say which sessions may be.
@@ -41,8 +28,9 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) noexcept try {
   std::string host;
   if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size) == 1)
     host = name_in_extension(view(data, size));
-  if (SSL_set_SSL_CTX(ssl, config.context_for(host)) == nullptr ||
-      !set_session_scope(ssl, config, host)) {
+  const Site site = config.site_for(host);
+  if (SSL_set_SSL_CTX(ssl, site.context) == nullptr ||
+      SSL_set_session_id_context(ssl, site.scope.data(), site.scope.size()) != 1) {
     *alert = SSL_AD_INTERNAL_ERROR;
     return SSL_CLIENT_HELLO_ERROR;
   }
@@ -86,7 +74,7 @@ int on_status_request(SSL* ssl, void* argument) noexcept {
 
 int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
               EVP_MAC_CTX* mac, int encrypt) noexcept {
-  TicketKeys& keys = *TlsStream::of(ssl).server_config()->tickets;
+  TicketKeys& keys = *TlsStream::of(ssl).server_config().tickets;
   return use_ticket_key(keys, ssl, name, iv, cipher, mac, encrypt);
 }
 

@@ -124,6 +124,15 @@ std::array<unsigned char, 32> digest_demands(ClientAuth auth,
   return out;
 }
 
+SessionScope scope_of(const ServerConfig& config, const std::string& host) {
+  std::string text(config.demands.begin(), config.demands.end());
+  text += host;
+  SessionScope scope{};
+  static_assert(scope.size() == SHA256_DIGEST_LENGTH && scope.size() == SSL_MAX_SID_CTX_LENGTH);
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), scope.data());
+  return scope;
+}
+
 Loaded<void> build_contexts(ServerConfig& config, const TlsServerOptions& options,
                             const std::vector<X509Ptr>& authorities) {
   std::vector<std::vector<std::size_t>> built;  // what contexts[i] shows
@@ -138,6 +147,7 @@ Loaded<void> build_contexts(ServerConfig& config, const TlsServerOptions& option
   };
   if (auto r = context(certificates_for_strangers(config.certificates)); !r)
     return std::unexpected(r.error());
+  config.nameless = {config.contexts.front().get(), scope_of(config, {})};
   for (const Certificate& c : config.certificates) {
     for (const std::string& name : c.names) {
       const auto made = context(certificates_for(config.certificates, name));
@@ -145,7 +155,7 @@ Loaded<void> build_contexts(ServerConfig& config, const TlsServerOptions& option
       if (name.starts_with("*."))
         config.wildcard.emplace(name.substr(2), *made);
       else
-        config.exact.emplace(name, *made);
+        config.exact.emplace(name, Site{*made, scope_of(config, name)});
     }
   }
   return {};
@@ -198,10 +208,13 @@ std::string_view choose_alpn(const std::vector<std::string>& ours, std::string_v
   return {};
 }
 
-SSL_CTX* ServerConfig::context_for(const std::string& host) const {
+// The digests of names that are known beforehand are made once.
+Site ServerConfig::site_for(const std::string& host) const {
+  if (host.empty()) return nameless;
   if (const auto found = exact.find(host); found != exact.end()) return found->second;
   const auto found = wildcard.find(std::string(parent_name(host)));
-  return found != wildcard.end() ? found->second : contexts.front().get();
+  SSL_CTX* context = found != wildcard.end() ? found->second : contexts.front().get();
+  return {context, scope_of(*this, host)};
 }
 
 Loaded<std::shared_ptr<const ServerConfig>> ServerConfig::load(

@@ -16,6 +16,16 @@
 
 namespace treadle::net::tls {
 
+// A digest of whom a session belongs to: the name that the client asked for, and what was demanded
+// of it. A session of another scope is not resumed; there is a full handshake instead.
+using SessionScope = std::array<unsigned char, 32>;
+
+// What a client gets for the name it asks for.
+struct Site {
+  SSL_CTX* context = nullptr;
+  SessionScope scope{};
+};
+
 // A server's. Its address is known to OpenSSL's callbacks, so it does not move; a connection holds
 // on to the one it began with.
 struct ServerConfig {
@@ -25,8 +35,9 @@ struct ServerConfig {
   std::vector<ContextPtr> contexts;
   // Names to contexts; a wildcard is under what follows its "*.". The keys are the operator's:
   // clients cannot make them collide.
-  std::unordered_map<std::string, SSL_CTX*> exact;
+  std::unordered_map<std::string, Site> exact;
   std::unordered_map<std::string, SSL_CTX*> wildcard;
+  Site nameless;  // for clients that ask for no name
   std::vector<std::string> alpn;
   // A digest of what is demanded of clients. Sessions belong to it: one that was made under other
   // demands is not resumed.
@@ -37,8 +48,8 @@ struct ServerConfig {
   ServerConfig(const ServerConfig&) = delete;
   ServerConfig& operator=(const ServerConfig&) = delete;
 
-  // The context for a normal_name(), or for none.
-  SSL_CTX* context_for(const std::string& host) const;
+  // For a normal_name(), or for none.
+  Site site_for(const std::string& host) const;
 
   static Loaded<std::shared_ptr<const ServerConfig>> load(const TlsServerOptions& options,
                                                           std::shared_ptr<TicketKeys> tickets);

@@ -108,14 +108,13 @@ class TlsConn::Gather {
 };
 
 TlsConn::TlsConn(std::unique_ptr<Conn> raw, const TlsServer& server)
-    : raw_(std::move(raw)), stream_(std::make_unique<TlsStream>(server.config())), server_(true) {}
+    : raw_(std::move(raw)), stream_(std::make_unique<TlsStream>(server.config())) {}
 
 TlsConn::TlsConn(std::unique_ptr<Conn> raw, const TlsClient& client, std::string_view host)
     : raw_(std::move(raw)),
       stream_(std::make_unique<TlsStream>(client.config_, client.config_->server_name.empty()
                                                               ? std::string(host)
-                                                              : client.config_->server_name)),
-      server_(false) {}
+                                                              : client.config_->server_name)) {}
 
 TlsConn::~TlsConn() = default;
 
@@ -134,7 +133,7 @@ Result<void> TlsConn::handshake() {
 }
 
 Result<void> TlsConn::shake_hands() {
-  if (server_ && !met_)
+  if (!met_ && stream_->is_server())
     if (auto r = look_at_first_byte(); !r) return r;
   for (;;) {
     Outcome outcome{};
@@ -226,10 +225,10 @@ Result<std::size_t> TlsConn::read(std::span<std::byte> into) {
       const std::lock_guard lock(mutex_);
       if (stream_->readable()) got = stream_->read(into);
       if (drained_) stream_->release_input();
-      answers = stream_->output_size() > 0;
       if (stream_->output_size() > kMostAnswers)
         stream_->fail(TlsErrc::protocol, "the peer asks for answers that it does not read");
       error = stream_->error();
+      answers = stream_->output_size() > 0;
     }
     if (answers) send_now();
     if (error) return fail(error);
@@ -279,8 +278,8 @@ WriteResult TlsConn::write_all(std::span<const iovec> parts) {
   {
     const std::lock_guard turn(turn_);
     error = encrypt_and_send(from);
-    if (!error) piece_ = kPiece;
-    if (error == Errc::timed_out) piece_ = kSmallPiece;
+    if (!error) small_pieces_ = false;
+    if (error == Errc::timed_out) small_pieces_ = true;
   }
   if (!error) (void)settle();  // of others; all that was ours has gone
   return {from.taken(), error};
@@ -301,7 +300,8 @@ std::error_code TlsConn::encrypt_and_send(Gather& from) {
 // A piece's worth, into the stream's output.
 std::error_code TlsConn::encrypt(Gather& from) {
   const std::lock_guard lock(mutex_);
-  const std::size_t end = from.taken() + std::min(from.left(), piece_);
+  const std::size_t end =
+      from.taken() + std::min(from.left(), small_pieces_ ? kSmallPiece : kPiece);
   const std::size_t records = (end - from.taken()) / kRecord + 1;
   stream_->expect_output(stream_->output_size() + (end - from.taken()) + records * kRecordOverhead);
   while (from.taken() < end) {
@@ -313,19 +313,19 @@ std::error_code TlsConn::encrypt(Gather& from) {
   return {};
 }
 
-// Its memory, too: an idle connection holds none.
-void TlsConn::release_queued() noexcept {
-  std::vector<std::byte>().swap(queued_);
-  queued_from_ = 0;
+// As a rule all of it; then its memory goes, too: an idle connection holds none.
+void TlsConn::sent(std::size_t size) noexcept {
+  if (size == queued_.size())
+    std::vector<std::byte>().swap(queued_);
+  else
+    queued_.erase(queued_.begin(), queued_.begin() + static_cast<std::ptrdiff_t>(size));
 }
 
 std::error_code TlsConn::send_queued() {
   if (queued_.empty()) return {};
-  const WriteResult w = raw_->write_all(std::span<const std::byte>(queued_).subspan(queued_from_));
-  queued_from_ += w.written;
-  if (!w) return w.error;
-  release_queued();
-  return {};
+  const WriteResult w = raw_->write_all(std::span<const std::byte>(queued_));
+  sent(w.written);
+  return w.error;
 }
 
 // Sends all that has come out of the stream.
@@ -370,8 +370,7 @@ void TlsConn::send_now() noexcept {
       const std::lock_guard lock(mutex_);
       queued_ = stream_->take_output();
     }
-    queued_from_ += raw_->write_now(std::span<const std::byte>(queued_).subspan(queued_from_));
-    if (queued_from_ == queued_.size()) release_queued();
+    sent(raw_->write_now(queued_));
   }
   // It may be our holding the turn that a shutdown_write() has relied on.
   if (end_wanted_.load() && !end_done_.load()) (void)settle();

@@ -38,7 +38,10 @@ std::string contents(BIO* bio);
 // Before anything else of OpenSSL. Idempotent; any thread.
 void start_openssl();
 
-inline void forget_errors() noexcept { ERR_clear_error(); }
+// To clear a queue walks all its places; mostly it is empty, and to see that is cheaper.
+inline void forget_errors() noexcept {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
 
 struct OpensslError {
   unsigned long code = 0;

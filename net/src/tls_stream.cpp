@@ -95,15 +95,17 @@ struct StreamBio {
   }
 };
 
-TlsStream::TlsStream(std::shared_ptr<const ServerConfig> config) : server_(std::move(config)) {
-  attach(server_->contexts.front().get());
+const std::string TlsStream::kNoText;
+
+TlsStream::TlsStream(std::shared_ptr<const ServerConfig> config) : config_(std::move(config)) {
+  attach(server_config().contexts.front().get());
   SSL_set_accept_state(ssl_.get());
 }
 
 TlsStream::TlsStream(std::shared_ptr<const ClientConfig> config, const std::string& host)
-    : client_(std::move(config)) {
+    : config_(config) {
   set_server_name(host);
-  attach(client_->context.get());
+  attach(config->context.get());
   SSL* ssl = ssl_.get();
   SSL_set_connect_state(ssl);
   if (is_ip_address(host)) {  // not for SNI (RFC 6066 3)
@@ -156,14 +158,8 @@ void TlsStream::note_failure(const OpensslError& e) {
 }
 
 void TlsStream::fail(std::error_code error, std::string text) {
-  if (error_) return;
-  error_ = error;
-  if (!text.empty()) error_text_ = std::make_unique<std::string>(std::move(text));
-}
-
-const std::string& TlsStream::text(const std::unique_ptr<std::string>& s) noexcept {
-  static const std::string none;
-  return s ? *s : none;
+  if (failure_) return;
+  failure_ = std::make_unique<Failure>(error, std::move(text));
 }
 
 void TlsStream::set_server_name(std::string name) {
@@ -171,13 +167,13 @@ void TlsStream::set_server_name(std::string name) {
 }
 
 TlsStream::Outcome TlsStream::handshake() {
-  if (error_) return Outcome::failed;
+  if (failure_) return Outcome::failed;
   forget_errors();
   return outcome_of(SSL_do_handshake(ssl_.get()));
 }
 
 TlsStream::Read TlsStream::read(std::span<std::byte> into) {
-  if (error_) return {Outcome::failed};
+  if (failure_) return {Outcome::failed};
   if (peer_ended_) return {Outcome::ended};
   std::size_t n = 0;
   forget_errors();
@@ -186,14 +182,14 @@ TlsStream::Read TlsStream::read(std::span<std::byte> into) {
 }
 
 TlsStream::Outcome TlsStream::write(std::span<const std::byte> bytes) {
-  if (error_) return Outcome::failed;
+  if (failure_) return Outcome::failed;
   std::size_t n = 0;
   forget_errors();
   return outcome_of(SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &n));
 }
 
 TlsStream::Outcome TlsStream::end() {
-  if (error_) return Outcome::failed;
+  if (failure_) return Outcome::failed;
   if ((SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0) return Outcome::done;
   forget_errors();
   const int result = SSL_shutdown(ssl_.get());
@@ -213,7 +209,7 @@ void TlsStream::add_input(std::size_t size) noexcept {
 }
 
 bool TlsStream::readable() const noexcept {
-  return error_ || peer_ended_ || input_begin_ != input_end_ || SSL_pending(ssl_.get()) > 0;
+  return failure_ || peer_ended_ || input_begin_ != input_end_ || SSL_pending(ssl_.get()) > 0;
 }
 
 void TlsStream::release_input() noexcept {

@@ -54,8 +54,8 @@ class TlsStream {
   void fail(std::error_code error, std::string text);
 
   // Why the outcome was `failed`, or no error; and in OpenSSL's words.
-  std::error_code error() const noexcept { return error_; }
-  const std::string& error_text() const noexcept { return text(error_text_); }
+  std::error_code error() const noexcept { return failure_ ? failure_->code : std::error_code(); }
+  const std::string& error_text() const noexcept { return failure_ ? failure_->text : kNoText; }
   bool peer_ended() const noexcept { return peer_ended_; }
 
   // Where to put what comes from the peer, some 17 KB; empty when there is no memory. Only for
@@ -75,22 +75,31 @@ class TlsStream {
   void expect_output(std::size_t size);
   std::vector<std::byte> take_output() noexcept { return std::exchange(output_, {}); }
 
+  bool is_server() const noexcept { return SSL_is_server(ssl_.get()) == 1; }
   const SSL* ssl() const noexcept { return ssl_.get(); }
-  const std::shared_ptr<const ServerConfig>& server_config() const noexcept { return server_; }
+  // Of a server's stream.
+  const ServerConfig& server_config() const noexcept {
+    return *static_cast<const ServerConfig*>(config_.get());
+  }
   void set_server_name(std::string name);
-  const std::string& server_name() const noexcept { return text(server_name_); }
+  const std::string& server_name() const noexcept { return server_name_ ? *server_name_ : kNoText; }
 
  private:
   friend struct StreamBio;
 
-  static const std::string& text(const std::unique_ptr<std::string>& s) noexcept;
+  struct Failure {
+    std::error_code code;
+    std::string text;
+  };
+
+  static const std::string kNoText;
+
   void attach(SSL_CTX* context);
   Outcome outcome_of(int result);
   void note_failure(const OpensslError& e);
 
-  // Before ssl_, which refers to what they hold.
-  std::shared_ptr<const ServerConfig> server_;
-  std::shared_ptr<const ClientConfig> client_;
+  // A server's or a client's. Before ssl_, which refers to what it holds.
+  std::shared_ptr<const void> config_;
   SslPtr ssl_;
 
   std::unique_ptr<std::byte[]> input_;
@@ -98,9 +107,8 @@ class TlsStream {
   std::uint32_t input_end_ = 0;
   std::vector<std::byte> output_;
 
-  std::error_code error_;
   // Most connections have neither: null.
-  std::unique_ptr<std::string> error_text_;
+  std::unique_ptr<Failure> failure_;
   std::unique_ptr<std::string> server_name_;
   bool peer_ended_ = false;
 };

@@ -12,6 +12,12 @@ namespace {
 
 constexpr int kIvSize = 16;
 
+// OpenSSL would look it up by its name for each ticket. Never freed: see start_openssl().
+const EVP_CIPHER* ticket_cipher() noexcept {
+  static EVP_CIPHER* const found = EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr);
+  return found != nullptr ? found : EVP_aes_256_cbc();
+}
+
 bool set_mac(EVP_MAC_CTX* mac, TicketKey& key) noexcept {
   // Names of parameters are const char*, values are not, for historical reasons.
   char digest[] = "SHA256";
@@ -84,7 +90,7 @@ int use_ticket_key(TicketKeys& keys, SSL* ssl, unsigned char* name, unsigned cha
     std::ranges::copy(key->name, name);
     const bool done =
         RAND_bytes(iv, kIvSize) == 1 &&
-        EVP_EncryptInit_ex2(cipher, EVP_aes_256_cbc(), key->cipher.data(), iv, nullptr) == 1 &&
+        EVP_EncryptInit_ex2(cipher, ticket_cipher(), key->cipher.data(), iv, nullptr) == 1 &&
         set_mac(mac, *key);
     return done ? kGood : kFailed;
   }
@@ -92,7 +98,7 @@ int use_ticket_key(TicketKeys& keys, SSL* ssl, unsigned char* name, unsigned cha
       std::span<const unsigned char, TicketKey::kNameSize>(name, TicketKey::kNameSize), now);
   if (!found) return kNoTicket;  // a full handshake, and a ticket that we know
   if (!set_mac(mac, found->key) ||
-      EVP_DecryptInit_ex2(cipher, EVP_aes_256_cbc(), found->key.cipher.data(), iv, nullptr) != 1)
+      EVP_DecryptInit_ex2(cipher, ticket_cipher(), found->key.cipher.data(), iv, nullptr) != 1)
     return kFailed;
   // In TLS 1.3 a client uses a ticket once (RFC 8446 C.4), so it always needs a new one.
   return found->current && SSL_version(ssl) != TLS1_3_VERSION ? kGood : kGoodButRenew;

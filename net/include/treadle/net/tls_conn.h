@@ -102,7 +102,7 @@ class TlsConn final : public Conn {
   std::error_code encrypt(Gather& from);
   std::error_code flush();
   std::error_code send_queued();
-  void release_queued() noexcept;
+  void sent(std::size_t size) noexcept;
   Result<void> settle();
   bool owes() const;
   void send_now() noexcept;
@@ -115,16 +115,14 @@ class TlsConn final : public Conn {
   // The turn to write to raw_, held over writes that park. Taken before mutex_.
   Mutex turn_;
   std::vector<std::byte> queued_;        // by turn_: taken out of the stream and not sent yet
-  std::size_t queued_from_ = 0;          // by turn_
-  std::size_t piece_ = kPiece;           // by turn_: how much is encrypted before it is sent
   std::atomic<bool> end_wanted_{false};  // shutdown_write() was called
   std::atomic<bool> end_done_{false};    // and what it asks for has been done
   std::atomic<bool> closed_{false};
   std::atomic<bool> peer_ended_{false};
   std::atomic<Phase> phase_{Phase::handshake};
-  const bool server_;
-  bool met_ = false;      // reader only: the peer has sent something
-  bool drained_ = false;  // reader only: the last raw read was a short one
+  bool small_pieces_ = false;  // by turn_: little is encrypted at a time
+  bool met_ = false;           // reader only: the peer has sent something
+  bool drained_ = false;       // reader only: the last raw read was a short one
 };
 
 // Connects by dial_tcp(), to "host:port", and shakes hands. Parks the calling G.
