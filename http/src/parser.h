@@ -43,6 +43,11 @@ struct RequestHead {
   std::uint64_t memo = 0;
 
   void clear() noexcept;  // keeps the memory of `headers`
+  // For who changes them: from then on it is not the remembered head any more.
+  std::vector<HeaderField>& edit_headers() noexcept {
+    memo = 0;
+    return headers;
+  }
 };
 
 // Why a request was refused: the status to answer with, and a short reason for it and the log.
@@ -77,7 +82,8 @@ class RequestParser {
   // been moved in memory. Work is linear in the head's size whatever the splits: it remembers how
   // far it searched.
   // `head` is filled in when complete; one that this parser has filled in before must not have been
-  // changed since, but by clear(): where the same head comes again it is left as it is. On an error
+  // changed since, but by clear() and edit_headers(): where the same head comes again it is left as
+  // it is. On an error
   // it has the method, and the target, when the bytes came so far and these are valid, for the log
   // and because no answer to HEAD has a body; everything else in it is as clear() leaves it. With
   // need_more it is not touched.

@@ -161,7 +161,7 @@ Middleware decompress(DecompressOptions options) {
       }
       detail::RequestState& state = req.state();
       DecodedBody body(req.body(), std::move(decoder), options.limit.value_or(state.limits->body));
-      forget_coding(state.head.headers);
+      forget_coding(state.head.edit_headers());
       const BodyScope scope(state, body);
       next(res, req);
     };
