@@ -64,8 +64,9 @@ Pool& pool() {
 // is served without a wait takes and returns it by a plain store each. Others, and a thread whose
 // own is in use, go to the shelves.
 //
-// No address of it outlives a call of this file: none of them parks. It has no destructor, so that
-// what ends later on its thread may still come here.
+// No address of it outlives a call of this file: none of them parks, and none is inlined (by
+// link-time optimisation, or a unity build) into a function that does. It has no destructor, so
+// that what ends later on its thread may still come here.
 struct ThreadsOwn {
   enum class State : std::uint8_t { unknown, one, none };
 
@@ -103,13 +104,13 @@ bool ThreadsOwn::may_have_one() noexcept {
 
 }  // namespace
 
-ExchangePtr acquire_exchange() {
+[[gnu::noinline]] ExchangePtr acquire_exchange() {
   if (Exchange* x = own.take()) return ExchangePtr(x);
   if (Exchange* x = pool().take()) return ExchangePtr(x);
   return ExchangePtr(new Exchange);
 }
 
-void ExchangeReturner::operator()(Exchange* x) const noexcept {
+[[gnu::noinline]] void ExchangeReturner::operator()(Exchange* x) const noexcept {
   x->in.clear();
   x->in.shrink();
   x->parser.reset();
