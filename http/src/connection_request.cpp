@@ -193,11 +193,13 @@ Next Connection::after_response(ResponseWriter::End how) {
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
   // What the client has sent, or goes on to send, would turn our close into a reset.
   const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
-  context_.end();
   if (hijacked_.load(std::memory_order_relaxed)) {
+    // Not context_.end(), which may watch the peer anew: the watch is the new owner's now.
+    context_.cancel();
     record(status::kSwitchingProtocols, 0);
     return Next::close;
   }
+  context_.end();
   if (!transport_.held().nothing()) see_to_held();
   if (x.writer.error()) log_failure();
   record(x.writer.status(), x.writer.body_bytes(),

@@ -29,8 +29,8 @@ struct ExchangeReturner {
 };
 using ExchangePtr = std::unique_ptr<Exchange, ExchangeReturner>;
 
-// An Exchange from the process's pool, or a new one. Its destruction puts it back, or frees it when
-// the pool is full. Never park; any thread.
+// An Exchange: the thread's own, one from the process's pool, or a new one. Its destruction puts it
+// back, or frees it when there is no room for it. Never park; any thread.
 ExchangePtr acquire_exchange();
 
 }  // namespace treadle::http::detail

@@ -10,9 +10,10 @@ namespace treadle::http::detail {
 
 // One block of memory:  [ pinned | used | unread | room ]
 //
-// While a handler runs, the head it holds views into is pinned: it neither moves nor is it written
-// over. Invariant: when a head is parsed, kBodyRoom is free behind all that was read, so that a
-// body can always be read behind the pinned head without moving it.
+// While a handler runs, the head is pinned, into which it holds views unless the parser remembers
+// it: it neither moves nor is it written over. Invariant: when a head is parsed, kBodyRoom is free
+// behind all that was read, so that a body can always be read behind the pinned head without moving
+// it.
 class InputBuffer {
  public:
   static constexpr std::size_t kInitial = 16 * 1024;

@@ -24,7 +24,7 @@ struct ParserLimits {
 enum class BodyKind : std::uint8_t { none, length, chunked };
 
 // A request's head. Views point into the bytes given to parse_head(), or, where `memo` is not 0,
-// into the parser's copy of them, which stays until its next parse_head().
+// into the parser's copy of them, which stays until a parse_head() that does not recall it.
 struct RequestHead {
   std::string_view method;  // a known method's name
   std::string_view target;  // as it stands in the request line
@@ -83,10 +83,9 @@ class RequestParser {
   // far it searched.
   // `head` is filled in when complete; one that this parser has filled in before must not have been
   // changed since, but by clear() and edit_headers(): where the same head comes again it is left as
-  // it is. On an error
-  // it has the method, and the target, when the bytes came so far and these are valid, for the log
-  // and because no answer to HEAD has a body; everything else in it is as clear() leaves it. With
-  // need_more it is not touched.
+  // it is. On an error it has the method, and the target, when the bytes came so far and these are
+  // valid, for the log and because no answer to HEAD has a body; everything else in it is as
+  // clear() leaves it. With need_more it is not touched.
   HeadResult parse_head(std::string_view bytes, const ParserLimits& limits, RequestHead& head);
 
   struct BodyResult {

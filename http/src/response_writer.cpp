@@ -36,7 +36,7 @@ std::uint64_t parse_length(std::string_view value) {
   return n;
 }
 
-// Longer than all that format_head() writes besides fields and reason phrase.
+// Longer than all that compose_head() writes besides fields and reason phrase.
 constexpr std::size_t kOwnFields = 256;
 
 }  // namespace
@@ -292,8 +292,13 @@ Result<void> ResponseWriter::transmit_parts(std::string_view extra, Part part) {
 
 Result<void> ResponseWriter::deliver(std::span<iovec> parts, std::size_t framing, std::size_t data,
                                      Part part) {
-  if (part == Part::more || !may_be_held() || !transport_->hold(parts))
-    return send(parts, framing, data);
+  try {
+    if (part == Part::more || !may_be_held() || !transport_->hold(parts))
+      return send(parts, framing, data);
+  } catch (...) {
+    abandon(std::make_error_code(std::errc::not_enough_memory));  // what was to go is lost
+    throw;
+  }
   sent_ += data;
   return {};
 }

@@ -172,7 +172,7 @@ struct RoutedHandler {
 RoutedHandler route(const Router& router, std::string_view method, std::string_view host,
                     const DecodedPath& path, RouteMatch& match);
 
-// Answers a request that route() found no handler for, by what `req.state().match` says: 404, 405
+// Answers a request that route() found no handler for, by what `req.state().match()` says: 404, 405
 // or 204 with Allow, or a redirection. May park.
 void answer_unrouted(Response& res, const Request& req);
 

@@ -2,7 +2,8 @@
 //
 // Every call that can wait follows the pattern of poll_desc.h: prepare (clears "ready"), the system
 // call, and after EAGAIN a wait. An edge that arrives after the prepare leaves "ready" set, so that
-// the wait returns at once.
+// the wait returns at once. Before a first attempt to write there is only a check: after EAGAIN the
+// attempt is made once more, behind a prepare.
 //
 // The short-read shortcut. A read that returned less than was asked for has emptied the socket's
 // buffer, so the next read would only learn EAGAIN; it waits first and saves the call. `drained_`

@@ -148,18 +148,32 @@ TlsStream::Outcome TlsStream::outcome_of(int result) {
   }
 }
 
-void TlsStream::note_failure(const OpensslError& e) {
-  std::string text = e.text;
-  const TlsErrc kind = classify(e.code);
-  if (const long verdict = SSL_get_verify_result(ssl_.get());
-      kind == TlsErrc::certificate && verdict != X509_V_OK)
-    text.append(": ").append(X509_verify_cert_error_string(verdict));
-  fail(kind, std::move(text));
+void TlsStream::note_failure(const OpensslError& e) noexcept {
+  try {
+    std::string text = e.text;
+    const TlsErrc kind = classify(e.code);
+    if (const long verdict = SSL_get_verify_result(ssl_.get());
+        kind == TlsErrc::certificate && verdict != X509_V_OK)
+      text.append(": ").append(X509_verify_cert_error_string(verdict));
+    fail(kind, std::move(text));
+  } catch (const std::bad_alloc&) {
+    failed_without_memory_ = true;
+  }
 }
 
-void TlsStream::fail(std::error_code error, std::string text) {
-  if (failure_) return;
-  failure_ = std::make_unique<Failure>(error, std::move(text));
+void TlsStream::fail(std::error_code error, std::string text) noexcept {
+  if (failed()) return;
+  try {
+    failure_ = std::make_unique<Failure>(error, std::move(text));
+  } catch (const std::bad_alloc&) {
+    failed_without_memory_ = true;
+  }
+}
+
+std::error_code TlsStream::error() const noexcept {
+  if (failure_) return failure_->code;
+  return failed_without_memory_ ? std::make_error_code(std::errc::not_enough_memory)
+                                : std::error_code();
 }
 
 void TlsStream::set_server_name(std::string name) {
@@ -167,13 +181,13 @@ void TlsStream::set_server_name(std::string name) {
 }
 
 TlsStream::Outcome TlsStream::handshake() {
-  if (failure_) return Outcome::failed;
+  if (failed()) return Outcome::failed;
   forget_errors();
   return outcome_of(SSL_do_handshake(ssl_.get()));
 }
 
 TlsStream::Read TlsStream::read(std::span<std::byte> into) {
-  if (failure_) return {Outcome::failed};
+  if (failed()) return {Outcome::failed};
   if (peer_ended_) return {Outcome::ended};
   std::size_t n = 0;
   forget_errors();
@@ -182,14 +196,14 @@ TlsStream::Read TlsStream::read(std::span<std::byte> into) {
 }
 
 TlsStream::Outcome TlsStream::write(std::span<const std::byte> bytes) {
-  if (failure_) return Outcome::failed;
+  if (failed()) return Outcome::failed;
   std::size_t n = 0;
   forget_errors();
   return outcome_of(SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &n));
 }
 
 TlsStream::Outcome TlsStream::end() {
-  if (failure_) return Outcome::failed;
+  if (failed()) return Outcome::failed;
   if ((SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0) return Outcome::done;
   forget_errors();
   const int result = SSL_shutdown(ssl_.get());
@@ -209,7 +223,7 @@ void TlsStream::add_input(std::size_t size) noexcept {
 }
 
 bool TlsStream::readable() const noexcept {
-  return failure_ || peer_ended_ || input_begin_ != input_end_ || SSL_pending(ssl_.get()) > 0;
+  return failed() || peer_ended_ || input_begin_ != input_end_ || SSL_pending(ssl_.get()) > 0;
 }
 
 void TlsStream::release_input() noexcept {

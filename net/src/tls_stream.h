@@ -51,10 +51,10 @@ class TlsStream {
   // Puts close_notify out, once.
   Outcome end();
   // Ends it for a reason that OpenSSL does not know of.
-  void fail(std::error_code error, std::string text);
+  void fail(std::error_code error, std::string text) noexcept;
 
   // Why the outcome was `failed`, or no error; and in OpenSSL's words.
-  std::error_code error() const noexcept { return failure_ ? failure_->code : std::error_code(); }
+  std::error_code error() const noexcept;
   const std::string& error_text() const noexcept { return failure_ ? failure_->text : kNoText; }
   bool peer_ended() const noexcept { return peer_ended_; }
 
@@ -96,7 +96,8 @@ class TlsStream {
 
   void attach(SSL_CTX* context);
   Outcome outcome_of(int result);
-  void note_failure(const OpensslError& e);
+  void note_failure(const OpensslError& e) noexcept;
+  bool failed() const noexcept { return failure_ || failed_without_memory_; }
 
   // A server's or a client's. Before ssl_, which refers to what it holds.
   std::shared_ptr<const void> config_;
@@ -111,6 +112,7 @@ class TlsStream {
   std::unique_ptr<Failure> failure_;
   std::unique_ptr<std::string> server_name_;
   bool peer_ended_ = false;
+  bool failed_without_memory_ = false;  // to say why
 };
 
 }  // namespace treadle::net::tls

@@ -1,4 +1,5 @@
 // Connections that change hands, and interim responses.
+#include <treadle/context.h>
 #include <treadle/net/conn.h>
 #include <treadle/timer.h>
 
@@ -72,6 +73,34 @@ TEST(Hijack, HandlerOwnsTheConnectionAndOutlivesTheServer) {
     EXPECT_EQ(client.read_exactly(10), "still here");
     kept->close();
     EXPECT_EQ(client.read_until_close(), "");
+  });
+}
+
+// The server must not put a watch of its own in place of the new owner's, when the request ends.
+TEST(Hijack, WatchOfThePeerIsTheNewOwners) {
+  run([] {
+    Event taken;
+    std::shared_ptr<net::Conn> kept;
+    const CancelableContext own = with_cancel(background());
+    Context request;  // a handle on the request's Context, which must end all the same
+    RunningServer server(http::Handler{[&](Response& res, const Request& req) {
+      request = req.context();
+      auto mine = res.hijack();
+      ASSERT_TRUE(mine);
+      kept = mine->conn;
+      kept->watch_peer(own.context);
+      taken.set();
+    }});
+    {
+      RawClient client(server.port());
+      ASSERT_TRUE(client.send(get("/")));
+      taken.wait();
+      request.wait();
+      EXPECT_FALSE(own.context.done());
+    }
+    own.context.wait();
+    EXPECT_EQ(own.context.cause(), std::errc::connection_aborted);
+    kept->close();
   });
 }
 

@@ -7,8 +7,10 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "server_state.h"
 #include "support/faulty_conn.h"
@@ -25,6 +27,9 @@ constexpr std::string_view kRequests =
     "3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n"
     "POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nwxyz"
     "GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+constexpr std::string_view kTwoRequests =
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 void answer(Response& res, const Request& req) {
   auto body = req.body().read_all();
@@ -145,6 +150,43 @@ TEST(Connection, PipelinedAnswersLeaveTogether) {
     EXPECT_EQ(writes_for(1), 1U);
     // One, but for the sweep, which may come in between: once in a millisecond.
     EXPECT_LT(writes_for(100), 50U);
+  });
+}
+
+// Has no memory for the first write, as TLS may have none for its records.
+class ForgetfulConn final : public test::WrappedConn {
+ public:
+  using Conn::write_all;
+  using WrappedConn::WrappedConn;
+  net::WriteResult write_all(std::span<const iovec> parts) override {
+    if (std::exchange(first_, false)) throw std::bad_alloc();
+    return inner_->write_all(parts);
+  }
+
+ private:
+  bool first_ = true;
+};
+
+// A handler that bears the exception must not have the rest of its response sent without its head.
+TEST(Connection, WriteThatThrowsEndsItWithNothingMoreSent) {
+  test::run([] {
+    for (const bool declared : {false, true}) {
+      const auto state = std::make_shared<ServerState>(
+          ServerOptions{}, Handler{[declared](Response& res, const Request&) {
+            if (declared) res.content_length(10);
+            res.write("hello");
+            EXPECT_THROW(res.flush(), std::bad_alloc);
+            res.write("again");
+          }});
+      auto [theirs, ours] = test::make_pipe();
+      ASSERT_TRUE(theirs->write_all(kTwoRequests));
+      ServerState::start(state, {std::make_unique<ForgetfulConn>(std::move(ours))});
+      std::array<std::byte, 4096> buffer;
+      EXPECT_EQ(theirs->read(buffer).value_or(0), 0U) << "declared: " << declared;
+      theirs->close();
+      state->connections_alive.wait();
+      EXPECT_EQ(state->stats().cut, 1U);
+    }
   });
 }
 

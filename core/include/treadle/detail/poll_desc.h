@@ -39,13 +39,13 @@ struct PollHints {
 //   }
 //
 // errno must not be named in a function that also parks: its address may be kept over the park, and
-// is then another thread's. prepare() comes before each system call, never after: clearing "ready"
-// later would lose an edge that came in between.
+// is then another thread's. prepare() comes before the system call whose EAGAIN leads to a wait,
+// never after: clearing "ready" later would lose an edge that came in between.
 //
 // Who mostly succeeds at the first attempt makes it after a check() only, and after EAGAIN begins
-// the loop above: "ready" is for those who are going to wait. Left set, it spares the poller and
-// the next attempt a locked instruction each; epoll reports a socket that can be written to with
-// every edge of the other side.
+// the loop above, without having waited: "ready" is for those who are going to wait. Left set, it
+// spares the poller and the next attempt a locked instruction each; epoll reports a socket that can
+// be written to with every edge of the other side.
 class Pollable {
  public:
   Pollable() noexcept = default;
@@ -68,7 +68,8 @@ class Pollable {
   // Begins an attempt: clears "ready" and reports an error already standing: closed, timed_out,
   // or the Context's, which counts before the first system call. Never parks.
   Result<void> prepare(PollMode mode) const noexcept;
-  // The errors alone: for an attempt after which nobody waits. Never parks.
+  // The errors alone: for an attempt that is followed by a prepare() before anybody waits. Never
+  // parks.
   Result<void> check(PollMode mode) const noexcept;
   // Parks until the descriptor may be ready (spurious wake-ups happen), its deadline passes, it is
   // closed, or the current Context ends. One waiter a side; a second one panics.

@@ -120,7 +120,8 @@ class Request {
   // something else. The response is still sent then: a client that has only closed its sending side
   // looks the same. It is the handler goroutine's current Context, too: sleep and I/O end with it
   // unasked; the request's body and the Response do not, they obey the connection's deadlines only.
-  // Each of several pipelined requests has its own. Never parks.
+  // Whoever keeps it sees it end with the request; one that nobody kept serves the
+  // connection's next request, too. Never parks.
   Context context() const;
 
   // For the server and the router.

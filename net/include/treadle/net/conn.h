@@ -102,7 +102,9 @@ class Conn {
 
   // Cancels `ctx`, made by with_cancel() and the like, once the peer is seen to close or reset the
   // connection, though nobody reads: at once when it has. A half-close looks the same. It takes the
-  // place of one given before. Never parks. A connection that cannot tell does nothing.
+  // place of one given before. Never parks. A connection that cannot tell does nothing. What
+  // handles an implementation keeps on `ctx` it takes at once, and lets go of none before it is
+  // cancelled or another takes its place.
   virtual void watch_peer(const Context& ctx);
 
   // Closes so that the peer sees a reset and no orderly end, where that can be told apart: for
