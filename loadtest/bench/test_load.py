@@ -90,13 +90,15 @@ class Generators(unittest.TestCase):
         stalled = []
 
         def pause(n):
-            if n > 1000 and not stalled:
+            if n > 800 and not stalled:
                 stalled.append(n)
                 return 0.08
             return 0
 
+        # Little more than a tenth of a second must hold, 200: a server that falls behind, beside other
+        # tests, is late all the time.
         with Canned(GOOD, pause) as server:
-            got = self.measured(server, "--rate", "3000", "--seconds", "1", "--connections", "1",
+            got = self.measured(server, "--rate", "2200", "--seconds", "1", "--connections", "1",
                                 "--warmup", "0")
         self.assertEqual(got["errors"], 0)
         self.assertGreater(got["p99_us"], 50_000)
