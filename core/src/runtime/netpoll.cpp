@@ -3,17 +3,15 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <new>
 
 #include "runtime/coarse_clock.h"
 #include "runtime/context_state.h"
 #include "runtime/extra.h"
+#include "runtime/netpoll_epoll.h"
 #include "runtime/note.h"
 #include "runtime/sanitizer.h"
 #include "runtime/sched.h"
@@ -161,43 +159,6 @@ void leave_gone(PeerWatch* list) noexcept {
                                             std::memory_order_relaxed)) {
   }
   wakep();  // its fence pairs with that of an M which is about to park
-}
-
-// glibc's epoll_wait(), epoll_pwait2() and close() are cancellation points: in a process with
-// threads each costs two locked instructions. No thread of ours is ever cancelled. Sanitizers have
-// to see them.
-#if TREADLE_ASAN || TREADLE_TSAN
-int wait_ms(epoll_event* events, int most, int ms) noexcept {
-  return ::epoll_wait(poller.epfd, events, most, ms);
-}
-int wait_ns(epoll_event* events, int most, const timespec& ts) noexcept {
-  return ::epoll_pwait2(poller.epfd, events, most, &ts, nullptr);
-}
-void close_now(int fd) noexcept { ::close(fd); }
-#else
-int wait_ms(epoll_event* events, int most, int ms) noexcept {
-  return static_cast<int>(::syscall(SYS_epoll_pwait, poller.epfd, events, most, ms, nullptr, 0));
-}
-int wait_ns(epoll_event* events, int most, const timespec& ts) noexcept {
-  return static_cast<int>(::syscall(SYS_epoll_pwait2, poller.epfd, events, most, &ts, nullptr, 0));
-}
-void close_now(int fd) noexcept { ::syscall(SYS_close, fd); }
-#endif
-
-int wait_events(epoll_event* events, int most, std::int64_t timeout_ns) noexcept {
-  if (timeout_ns <= 0) return wait_ms(events, most, timeout_ns < 0 ? -1 : 0);
-  static std::atomic<bool> coarse_only{false};  // before Linux 5.11, or forbidden by a sandbox
-  if (!coarse_only.load(std::memory_order_relaxed)) {
-    timespec ts{};
-    ts.tv_sec = timeout_ns / 1'000'000'000;
-    ts.tv_nsec = timeout_ns % 1'000'000'000;
-    const int n = wait_ns(events, most, ts);
-    if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
-    coarse_only.store(true, std::memory_order_relaxed);
-  }
-  // Up to the next millisecond: waking early would only mean to wait again.
-  const std::int64_t ms = std::min<std::int64_t>((timeout_ns + 999'999) / 1'000'000, 1'000'000'000);
-  return wait_ms(events, most, static_cast<int>(ms));
 }
 
 PollDesc* pd_alloc() noexcept {
@@ -376,7 +337,7 @@ void netpoll_init() {
 
 void netpoll(std::int64_t timeout_ns, PollWork& work) noexcept {
   epoll_event events[128];
-  const int n = wait_events(events, 128, timeout_ns);
+  const int n = wait_events(poller.epfd, events, timeout_ns);
   poller.harvests.fetch_add(1, std::memory_order_seq_cst);
   for (int i = 0; i < n; ++i) {
     if (events[i].data.u64 == 0) {
