@@ -220,7 +220,20 @@ void TlsStream::set_server_name(std::string name) {
 
 TlsStream::Outcome TlsStream::handshake() {
   if (!enter()) return Outcome::failed;
-  return outcome_of(SSL_do_handshake(ssl_.get()));
+  const Outcome outcome = outcome_of(SSL_do_handshake(ssl_.get()));
+  if (outcome == Outcome::done) forget_offer();
+  return outcome;
+}
+
+// OpenSSL keeps the ciphers that a client has offered, 100 to 400 bytes of them, for the rest of
+// the connection. None is chosen again: there is no renegotiation. The stack itself stays
+// OpenSSL's.
+void TlsStream::forget_offer() noexcept {
+  STACK_OF(SSL_CIPHER)* const offered =
+      SSL_get_client_ciphers(ssl_.get());  // null at a client's end
+  if (offered == nullptr) return;
+  sk_SSL_CIPHER_zero(offered);
+  sk_SSL_CIPHER_reserve(offered, 0);  // which gives back what it does not need
 }
 
 TlsStream::Read TlsStream::read(std::span<std::byte> into) {

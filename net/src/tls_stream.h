@@ -97,6 +97,7 @@ class TlsStream {
 
   void attach(SSL_CTX* context);
   bool enter() noexcept;
+  void forget_offer() noexcept;
   Outcome outcome_of(int result);
   void note_failure(const OpensslError& e) noexcept;
   bool failed() const noexcept { return failure_ || failed_without_memory_; }

@@ -104,6 +104,20 @@ TEST(TlsStream, ThoseOfOneThreadThatTakeTurnsDoNotMixUp) {
   one.expect_echo("one again");
 }
 
+TEST(TlsStream, KeepsNoneOfTheCiphersThatWereOffered) {
+  const TlsFiles files;
+  Both b(make_config(files), "a.example");
+  b.to_stream();
+  EXPECT_EQ(b.stream.handshake(), Outcome::want_input);
+  EXPECT_GT(sk_SSL_CIPHER_num(SSL_get_client_ciphers(b.stream.ssl())), 0);
+  b.to_client();
+  b.to_stream();
+  EXPECT_EQ(b.stream.handshake(), Outcome::done);
+  EXPECT_EQ(sk_SSL_CIPHER_num(SSL_get_client_ciphers(b.stream.ssl())), 0);
+  b.to_client();
+  b.expect_echo("all the same");
+}
+
 TEST(TlsStream, MayGoOnOnAnotherThreadAtEachStep) {
   const TlsFiles files;
   const auto config = make_config(files);
