@@ -206,7 +206,11 @@ Next Connection::after_response(ResponseWriter::End how) {
          how == ResponseWriter::End::cut ? Outcome::cut : Outcome::complete);
   switch (how) {
     case ResponseWriter::End::keep: break;
-    case ResponseWriter::End::close: return wants_more ? linger() : Next::close;
+    case ResponseWriter::End::close:
+      if (wants_more) return linger();
+      // The answer's last bytes may wait for the end of our side, which must not be a reset.
+      if (tls_ == nullptr) (void)conn_->shutdown_write();
+      return Next::close;
     case ResponseWriter::End::cut:
       count(cut_);
       says_goodbye_ = false;

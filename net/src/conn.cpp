@@ -22,6 +22,8 @@ WriteResult Conn::write_all(std::string_view text) {
 
 void Conn::watch_peer(const Context&) {}
 
+void Conn::set_cork(Cork /*cork*/) noexcept {}
+
 Result<const treadle::detail::Pollable*> Conn::begin_dormant_wait() {
   if (auto r = wait_readable(); !r) return fail(r.error());
   return nullptr;

@@ -43,8 +43,8 @@ T or_errno(T result) noexcept {
 ssize_t receive_some(int fd, void* into, std::size_t size) noexcept {
   return ::recv(fd, into, size, 0);
 }
-ssize_t send_some(int fd, const void* from, std::size_t size) noexcept {
-  return ::send(fd, from, size, MSG_NOSIGNAL);
+ssize_t send_some(int fd, const void* from, std::size_t size, int flags) noexcept {
+  return ::send(fd, from, size, flags);
 }
 int accept_some(int listener, sockaddr* address, socklen_t* length, int flags) noexcept {
   return ::accept4(listener, address, length, flags);
@@ -54,8 +54,8 @@ int poll_now(pollfd* p) noexcept { return ::poll(p, 1, 0); }
 ssize_t receive_some(int fd, void* into, std::size_t size) noexcept {
   return ::syscall(SYS_recvfrom, fd, into, size, 0, nullptr, nullptr);
 }
-ssize_t send_some(int fd, const void* from, std::size_t size) noexcept {
-  return ::syscall(SYS_sendto, fd, from, size, MSG_NOSIGNAL, nullptr, 0);
+ssize_t send_some(int fd, const void* from, std::size_t size, int flags) noexcept {
+  return ::syscall(SYS_sendto, fd, from, size, flags, nullptr, 0);
 }
 int accept_some(int listener, sockaddr* address, socklen_t* length, int flags) noexcept {
   return static_cast<int>(::syscall(SYS_accept4, listener, address, length, flags));
@@ -67,12 +67,12 @@ int poll_now(pollfd* p) noexcept {
 }
 #endif
 
-ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
-  if (count == 1) return or_errno(send_some(fd, parts->iov_base, parts->iov_len));
+ssize_t send_parts(int fd, const iovec* parts, std::size_t count, int flags) noexcept {
+  if (count == 1) return or_errno(send_some(fd, parts->iov_base, parts->iov_len, flags));
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts);  // only read from
   message.msg_iovlen = count;
-  return or_errno(::sendmsg(fd, &message, MSG_NOSIGNAL));
+  return or_errno(::sendmsg(fd, &message, flags));
 }
 
 }  // namespace
@@ -81,15 +81,17 @@ ssize_t send_parts(int fd, const iovec* parts, std::size_t count) noexcept {
   return or_errno(receive_some(fd, into.data(), into.size()));
 }
 
-[[gnu::noinline]] ssize_t send(int fd, std::span<const iovec> parts, std::size_t offset) noexcept {
-  if (offset == 0) return send_parts(fd, parts.data(), std::min(parts.size(), kMaxParts));
+[[gnu::noinline]] ssize_t send(int fd, std::span<const iovec> parts, std::size_t offset,
+                               int flags) noexcept {
+  flags |= MSG_NOSIGNAL;
+  if (offset == 0) return send_parts(fd, parts.data(), std::min(parts.size(), kMaxParts), flags);
   // After a partial write only: a few parts suffice, the socket's buffer is about full.
   std::array<iovec, 16> rest;
   const std::size_t count = std::min(parts.size(), rest.size());
   std::copy_n(parts.begin(), count, rest.begin());
   rest[0].iov_base = static_cast<std::byte*>(rest[0].iov_base) + offset;
   rest[0].iov_len -= offset;
-  return send_parts(fd, rest.data(), count);
+  return send_parts(fd, rest.data(), count, flags);
 }
 
 [[gnu::noinline]] ssize_t read_at(int fd, std::span<std::byte> into,

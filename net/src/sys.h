@@ -24,7 +24,8 @@ namespace treadle::net::sys {
 
 ssize_t receive(int fd, std::span<std::byte> into) noexcept;
 // Sends from parts[0] + offset on, as much as the socket takes; parts[0] is longer than offset.
-ssize_t send(int fd, std::span<const iovec> parts, std::size_t offset) noexcept;
+// `flags` are send(2)'s; no signal comes in any case.
+ssize_t send(int fd, std::span<const iovec> parts, std::size_t offset, int flags) noexcept;
 ssize_t read_at(int fd, std::span<std::byte> into, std::uint64_t offset) noexcept;
 // The same, from the page cache only and thus promptly: fewer bytes than are there, or -EAGAIN,
 // when the disk would have to be waited for. -EOPNOTSUPP where the file system does not say.

@@ -200,7 +200,7 @@ WriteResult TcpConn::write_all(std::span<const iovec> parts) {
     if (parts.empty()) return {written, {}};
     if (auto r = may_wait ? pd_.prepare(PollMode::write) : pd_.check(PollMode::write); !r)
       return stopped(written, r.error());
-    const ssize_t n = sys::send(pd_.fd(), parts, offset);
+    const ssize_t n = sys::send(pd_.fd(), parts, offset, send_flags());
     if (n >= 0) {
       written += static_cast<std::size_t>(n);
       offset += static_cast<std::size_t>(n);
@@ -218,8 +218,14 @@ std::size_t TcpConn::write_now(std::span<const std::byte> bytes) noexcept {
   const Pollable::Use use(pd_);
   if (!use.ok() || bytes.empty()) return 0;
   const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
-  const ssize_t n = sys::send(pd_.fd(), std::span(&part, 1), 0);
+  const ssize_t n = sys::send(pd_.fd(), std::span(&part, 1), 0, send_flags());
   return n > 0 ? static_cast<std::size_t>(n) : 0;
+}
+
+// Sockets of other kinds keep nothing back.
+void TcpConn::set_cork(Cork cork) noexcept {
+  if (kind_ != Kind::tcp) return;
+  send_flags_.store(cork == Cork::in ? MSG_MORE : 0, std::memory_order_relaxed);
 }
 
 // Under a Use. Asks the kernel who the peer is: who adopted the socket need not have said. Where a

@@ -147,7 +147,8 @@ Result<void> TlsConn::shake_hands() {
     std::error_code unsent;
     {
       const std::lock_guard turn(turn_);
-      unsent = flush();  // the alert of a failure, too
+      unsent = outcome == Outcome::done ? flush_last_of_handshake()
+                                        : flush();  // the alert of a failure, too
     }
     if (outcome == Outcome::failed) return fail(error);
     if (outcome == Outcome::ended) return fail(TlsErrc::truncated);
@@ -338,6 +339,23 @@ std::error_code TlsConn::flush() {
   }
 }
 
+// In TLS 1.3 a server ends with session tickets, for which no client waits. Where the client's
+// request is there already, or its close_notify, they leave in one packet with what answers that.
+// Should nothing answer it, the system sends them; it has them by now.
+std::error_code TlsConn::flush_last_of_handshake() {
+  bool behind = false;
+  {
+    const std::lock_guard lock(mutex_);
+    behind = stream_->is_server() && SSL_version(stream_->ssl()) == TLS1_3_VERSION &&
+             !stream_->input().empty();
+  }
+  if (!behind) return flush();
+  raw_->set_cork(Cork::in);
+  const std::error_code unsent = flush();
+  raw_->set_cork(Cork::out);
+  return unsent;
+}
+
 bool TlsConn::owes() const {
   const std::lock_guard lock(mutex_);
   return stream_->output_size() > 0 || (end_wanted_.load() && !end_done_.load());
@@ -353,6 +371,8 @@ Result<void> TlsConn::settle() {
       const std::lock_guard lock(mutex_);
       (void)stream_->end();  // once; a stream that failed has nothing more to say
     }
+    // In one packet with the end of the connection below.
+    if (end) raw_->set_cork(Cork::in);
     if (auto e = flush()) return fail(e);
     if (!end) continue;
     end_done_.store(true);
@@ -391,6 +411,9 @@ bool TlsConn::peer_closed() const noexcept {
   return peer_ended_.load() || (raw_ && raw_->peer_closed());
 }
 
+void TlsConn::set_cork(Cork cork) noexcept {
+  if (raw_) raw_->set_cork(cork);
+}
 void TlsConn::set_read_deadline(Deadline d) {
   if (raw_) raw_->set_read_deadline(d);
 }

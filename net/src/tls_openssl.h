@@ -28,8 +28,9 @@ using ContextPtr = std::unique_ptr<SSL_CTX, FreedBy<SSL_CTX_free>>;
 using X509Ptr = std::unique_ptr<X509, FreedBy<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
 
-// A BIO that reads what `text` holds; it must outlive the BIO. Never null: throws std::bad_alloc.
 using BioPtr = std::unique_ptr<BIO, FreedBy<BIO_free_all>>;
+
+// A BIO that reads what `text` holds; it must outlive the BIO. Never null: throws std::bad_alloc.
 BioPtr memory_bio(const std::string& text);
 
 // Everything that was written into a memory BIO.

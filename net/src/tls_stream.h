@@ -35,7 +35,8 @@ class TlsStream {
   TlsStream& operator=(const TlsStream&) = delete;
   ~TlsStream();
 
-  // By its BIO: application data of the SSL object's would take 96 bytes more.
+  // Within one of OpenSSL's callbacks. By its BIO, which has this stream as the one at work:
+  // application data of the SSL object's would take 96 bytes more.
   static TlsStream& of(const SSL* ssl) noexcept {
     return *static_cast<TlsStream*>(BIO_get_data(SSL_get_rbio(ssl)));
   }
@@ -95,6 +96,8 @@ class TlsStream {
   static const std::string kNoText;
 
   void attach(SSL_CTX* context);
+  bool enter() noexcept;
+  void forget_offer() noexcept;
   Outcome outcome_of(int result);
   void note_failure(const OpensslError& e) noexcept;
   bool failed() const noexcept { return failure_ || failed_without_memory_; }

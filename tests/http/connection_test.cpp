@@ -67,6 +67,23 @@ std::string exchange(const std::shared_ptr<ServerState>& state, Prepare prepare,
   return got;
 }
 
+// What a connection does on its writing side for such requests, whole and in order.
+std::string notes_of(std::string_view requests) {
+  const auto state = make_state();
+  auto [theirs, ours] = test::make_pipe();
+  std::string notes;
+  ServerState::start(state, {std::make_unique<test::NotingConn>(std::move(ours), notes)});
+  EXPECT_TRUE(theirs->write_all(requests));
+  std::array<std::byte, 4096> buffer;
+  for (;;) {
+    const Result<std::size_t> n = theirs->read(buffer);
+    if (!n || *n == 0) break;
+  }
+  theirs->close();
+  state->connections_alive.wait();
+  return notes;
+}
+
 const std::string kAnswers = [] {
   const auto small = [](std::string_view body) {
     return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) +
@@ -143,6 +160,17 @@ std::size_t writes_for(int requests) {
   theirs->close();
   state->connections_alive.wait();
   return writes.load();
+}
+
+// The last answer's bytes may wait for the end, and for nothing that a handler takes its time over.
+TEST(Connection, LastBytesOfTheLastAnswerLeaveWithTheEnd) {
+  test::run([] {
+    EXPECT_EQ(notes_of("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+              "cork write end close ");
+    EXPECT_EQ(notes_of("GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+              "write cork write end close ");
+    EXPECT_EQ(notes_of("no request\r\n\r\n"), "cork write end close ");
+  });
 }
 
 TEST(Connection, PipelinedAnswersLeaveTogether) {

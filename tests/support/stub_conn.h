@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <treadle/net/conn.h>
@@ -34,6 +35,7 @@ class WrappedConn : public net::Conn {
   net::WriteResult write_all(std::span<const iovec> parts) override {
     return inner_->write_all(parts);
   }
+  void set_cork(Cork cork) noexcept override { inner_->set_cork(cork); }
   Result<void> wait_readable() override { return inner_->wait_readable(); }
   void set_read_deadline(Deadline d) override { inner_->set_read_deadline(d); }
   void set_write_deadline(Deadline d) override { inner_->set_write_deadline(d); }
@@ -46,6 +48,34 @@ class WrappedConn : public net::Conn {
 
  protected:
   std::unique_ptr<net::Conn> inner_;
+};
+
+// Hands everything on, and notes what becomes of the writing side: "write cork write end close ".
+class NotingConn final : public WrappedConn {
+ public:
+  // `notes` must outlive it.
+  NotingConn(std::unique_ptr<net::Conn> inner, std::string& notes)
+      : WrappedConn(std::move(inner)), notes_(notes) {}
+  using Conn::write_all;
+  net::WriteResult write_all(std::span<const iovec> parts) override {
+    notes_ += "write ";
+    return inner_->write_all(parts);
+  }
+  void set_cork(Cork cork) noexcept override {
+    notes_ += cork == Cork::in ? "cork " : "uncork ";
+    inner_->set_cork(cork);
+  }
+  Result<void> shutdown_write() override {
+    notes_ += "end ";
+    return inner_->shutdown_write();
+  }
+  void close() noexcept override {
+    notes_ += "close ";
+    inner_->close();
+  }
+
+ private:
+  std::string& notes_;
 };
 
 }  // namespace treadle::test

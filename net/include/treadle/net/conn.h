@@ -62,6 +62,16 @@ class Conn {
   // wrong, which the next write_all() will report. Counts as a writer. Never parks.
   virtual std::size_t write_now(std::span<const std::byte> bytes) noexcept;
 
+  // For a writer who knows what comes next: with Cork::in, what is written from here on may wait
+  // for what follows it, or for the end of this side, so that they leave in one packet. It waits
+  // for no longer than the system lets it, a fifth of a second as a rule; but reset(), and close()
+  // while there is input that nobody has read, drop what still waits, which a shutdown_write()
+  // before them prevents. Cork::out, as it is at first: what is written leaves at once, and what
+  // has waited with it. A hint, which costs no system call: connections that cannot, ignore it.
+  // Never parks.
+  enum class Cork : std::uint8_t { out, in };
+  virtual void set_cork(Cork cork) noexcept;
+
   // Sends `count` bytes of `file` from `offset` on, by sendfile where this end allows. Fewer are
   // sent, without an error, only when the file ends before. Disk waits never hold a P.
   // Parks the calling G. One writer at a time.

@@ -34,6 +34,7 @@ class TcpConn final : public Conn {
   [[nodiscard]] Result<std::size_t> read_now(std::span<std::byte> into) override;
   WriteResult write_all(std::span<const iovec> parts) override;
   std::size_t write_now(std::span<const std::byte> bytes) noexcept override;
+  void set_cork(Cork cork) noexcept override;
   WriteResult send_file(const File& file, std::uint64_t offset, std::uint64_t count) override;
   [[nodiscard]] Result<void> wait_readable() override;
   [[nodiscard]] Result<const treadle::detail::Pollable*> begin_dormant_wait() override;
@@ -62,6 +63,7 @@ class TcpConn final : public Conn {
   std::size_t took(std::size_t got, std::size_t asked) noexcept;
   Result<void> wait_while_drained();
   std::error_code failed(ssize_t negative_errno) noexcept;
+  int send_flags() const noexcept { return send_flags_.load(std::memory_order_relaxed); }
   std::uint64_t piece_of_large_files() noexcept;
 
   detail::Pollable pd_;
@@ -72,6 +74,8 @@ class TcpConn final : public Conn {
   // Read side only: the last read came back short, so the socket's buffer is known to be empty and
   // the next read waits without a system call.
   bool drained_ = false;
+  // Of each send: MSG_MORE while the cork is in.
+  std::atomic<int> send_flags_{0};
   // Write side only, told by the first large file: a peer on this machine has got a short send
   // buffer.
   PeerPlace peer_place_ = PeerPlace::untold;

@@ -71,6 +71,7 @@ class TlsConn final : public Conn {
   using Conn::write_all;
   [[nodiscard]] Result<std::size_t> read(std::span<std::byte> into) override;
   WriteResult write_all(std::span<const iovec> parts) override;
+  void set_cork(Cork cork) noexcept override;
   [[nodiscard]] Result<void> wait_readable() override;
   [[nodiscard]] Result<const treadle::detail::Pollable*> begin_dormant_wait() override;
   [[nodiscard]] Result<void> end_dormant_wait() override;
@@ -101,6 +102,7 @@ class TlsConn final : public Conn {
   std::error_code encrypt_and_send(Gather& from);
   std::error_code encrypt(Gather& from);
   std::error_code flush();
+  std::error_code flush_last_of_handshake();
   std::error_code send_queued();
   void sent(std::size_t size) noexcept;
   Result<void> settle();

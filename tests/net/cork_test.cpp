@@ -1,0 +1,185 @@
+// What waits for what follows it: on TCP told by the packets that arrive, on TLS by what is asked
+// of the connection below.
+#include <gtest/gtest.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <treadle/net/tls_conn.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "net/net_fixture.h"
+#include "support/goroutine.h"
+#include "support/pipe_conn.h"
+#include "support/raw_client.h"
+#include "support/stub_conn.h"
+#include "support/tls_fixture.h"
+
+namespace treadle::net {
+namespace {
+
+using test::make_listener;
+using test::make_pipe;
+using test::make_tls_server;
+using test::NotingConn;
+using test::RawClient;
+using test::read_exactly;
+using test::shake_hands;
+using test::SslPeer;
+using test::Task;
+using test::TlsFiles;
+using test::TlsPair;
+using test::WrappedConn;
+
+// A server's end, and a client that counts packets.
+struct Counted {
+  Listener listener = make_listener();
+  RawClient client{listener.address().port()};
+  std::unique_ptr<TcpConn> server = std::move(*listener.accept());
+  std::uint32_t before = packets();
+
+  std::uint32_t packets() const {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    EXPECT_EQ(::getsockopt(client.fd(), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info.tcpi_segs_in;
+  }
+  std::uint32_t came() const { return packets() - before; }
+};
+
+TEST(TcpCork, LastBytesAndTheEndAreOnePacket) {
+  test::run([] {
+    Counted c;
+    c.server->set_cork(Conn::Cork::in);
+    ASSERT_TRUE(c.server->write_all("answer"));
+    ASSERT_TRUE(c.server->shutdown_write());
+    EXPECT_EQ(c.client.read_until_close(), "answer");
+    EXPECT_EQ(c.came(), 1u);
+  });
+}
+
+TEST(TcpCork, LastBytesAndACloseAreOnePacket) {
+  test::run([] {
+    Counted c;
+    c.server->set_cork(Conn::Cork::in);
+    ASSERT_TRUE(c.server->write_all("answer"));
+    c.server->close();
+    EXPECT_EQ(c.client.read_until_close(), "answer");
+    EXPECT_EQ(c.came(), 1u);
+  });
+}
+
+TEST(TcpCork, WhatFollowsOnceItIsOutTakesTheRestAlong) {
+  test::run([] {
+    Counted c;
+    c.server->set_cork(Conn::Cork::in);
+    ASSERT_TRUE(c.server->write_all("a"));
+    EXPECT_EQ(c.server->write_now(std::as_bytes(std::span("b", 1))), 1u);
+    c.server->set_cork(Conn::Cork::out);
+    ASSERT_TRUE(c.server->write_all("c"));
+    EXPECT_EQ(c.client.read_exactly(3), "abc");
+    EXPECT_EQ(c.came(), 1u);
+  });
+}
+
+TEST(TcpCork, WhatNothingFollowsLeavesAllTheSame) {
+  test::run([] {
+    Counted c;
+    c.server->set_cork(Conn::Cork::in);
+    ASSERT_TRUE(c.server->write_all("a"));
+    EXPECT_EQ(c.client.read_exactly(1), "a");
+  });
+}
+
+TEST(TcpCork, AnEndBeforeACloseSavesWhatWaitsFromTheReset) {
+  test::run([] {
+    Counted c;
+    ASSERT_TRUE(c.client.send("never read"));
+    ASSERT_TRUE(c.server->wait_readable());
+    c.server->set_cork(Conn::Cork::in);
+    ASSERT_TRUE(c.server->write_all("answer"));
+    ASSERT_TRUE(c.server->shutdown_write());
+    c.server->close();
+    EXPECT_EQ(c.client.read_until_gone(), "answer");
+  });
+}
+
+// Lets the first write through and keeps the rest until release().
+class LateConn final : public WrappedConn {
+ public:
+  using Conn::write_all;
+  using WrappedConn::WrappedConn;
+  WriteResult write_all(std::span<const iovec> parts) override {
+    if (std::exchange(first_, false)) return inner_->write_all(parts);
+    WriteResult all;
+    for (const iovec& part : parts) {
+      late_.append(static_cast<const char*>(part.iov_base), part.iov_len);
+      all.written += part.iov_len;
+    }
+    return all;
+  }
+  void release() { ASSERT_TRUE(inner_->write_all(std::string_view(late_))); }
+
+ private:
+  bool first_ = true;
+  std::string late_;
+};
+
+TEST(TlsCork, TicketsLeaveAtOnceWhenNothingIsBehindTheHandshake) {
+  test::run([] {
+    const TlsFiles files;
+    const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
+    auto [ours, theirs] = make_pipe();
+    std::string notes;
+    TlsPair pair = shake_hands(server, std::make_unique<NotingConn>(std::move(ours), notes),
+                               std::move(theirs));
+    ASSERT_TRUE(pair.server_result);
+    EXPECT_EQ(notes, "write write ");
+  });
+}
+
+TEST(TlsCork, TicketsWaitForTheAnswerToWhatIsThereAlready) {
+  test::run([] {
+    const TlsFiles files;
+    const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
+    auto [ours, theirs] = make_pipe();
+    std::string notes;
+    TlsConn conn(std::make_unique<NotingConn>(std::move(ours), notes), server);
+    LateConn late(std::move(theirs));
+    SslPeer client(late, {});
+    Task serving([&] { ASSERT_TRUE(conn.handshake()); });
+    ASSERT_TRUE(client.handshake());
+    ASSERT_TRUE(client.write("request"));
+    late.release();
+    serving.join();
+    EXPECT_EQ(notes, "write cork write uncork ");
+    EXPECT_EQ(read_exactly(conn, 7), "request");
+    ASSERT_TRUE(conn.write_all("answer"));
+    EXPECT_EQ(client.read_exactly(6), "answer");
+    EXPECT_TRUE(client.session()) << "no ticket came";
+    EXPECT_EQ(notes, "write cork write uncork write ");
+  });
+}
+
+TEST(TlsCork, CloseNotifyLeavesWithTheEnd) {
+  test::run([] {
+    const TlsFiles files;
+    const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
+    auto [ours, theirs] = make_pipe();
+    std::string notes;
+    TlsPair pair = shake_hands(server, std::make_unique<NotingConn>(std::move(ours), notes),
+                               std::move(theirs));
+    ASSERT_TRUE(pair.server_result);
+    notes.clear();
+    ASSERT_TRUE(pair.server->shutdown_write());
+    EXPECT_EQ(notes, "cork write end ");
+    EXPECT_EQ(pair.client->read_some(), "");
+    EXPECT_TRUE(pair.client->clean_end());
+  });
+}
+
+}  // namespace
+}  // namespace treadle::net
