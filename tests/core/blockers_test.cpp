@@ -19,9 +19,11 @@
 #include <treadle/go.h>
 #include <treadle/mutex.h>
 #include <treadle/runtime.h>
+#include <treadle/task_group.h>
 #include <treadle/timer.h>
 
 #include "core/pipe.h"
+#include "runtime/sched.h"
 #include "runtime/thread_activity.h"
 #include "support/goroutine.h"
 
@@ -161,77 +163,151 @@ void block_without_hint() {
   gosched();  // it has a P again
 }
 
+// Loses its P in a long hinted call, so that it is expected to make another. Who ends the call does
+// so when the P is gone, and a long call after it began.
+void block_with_hint() {
+  Pipe pipe;
+  std::atomic<bool> stop{false};
+  Task other([&] {
+    while (!stop) gosched();
+  });
+  const std::uint64_t before = handoffs();
+  std::thread end([&] {
+    EXPECT_TRUE(comes_true([&] { return handoffs() != before; }));
+    std::this_thread::sleep_for(1ms);
+    pipe.write_byte('x');
+  });
+  EXPECT_EQ(blocking([&] { return pipe.read_byte(); }), 'x');
+  stop = true;
+  end.join();
+}
+
 // Both are ready at one look at the network, and the one that blocks first. Each 61st slice takes
 // from the global queue, whatever the network has, so that now and then it is the other way round.
+void runs_after_what_the_network_has_ready(void (*block)()) {
+  const int procs = set_max_procs(1);
+  constexpr int kRounds = 20;
+  int in_order = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const Wire slow, quick, ready;
+    Mutex lock;
+    std::string order;
+    const auto say = [&](char c) {
+      const std::scoped_lock guard(lock);
+      order.push_back(c);
+    };
+    {
+      const auto blocked = make_chan<int>(1);  // sending does not park
+      Task blocker([&] {
+        block();
+        blocked.send(1);
+        slow.receive();
+        say('s');
+      });
+      Task other([&] {
+        quick.receive();
+        say('q');
+      });
+      ASSERT_TRUE(blocked.recv());
+      for (int i = 0; i < 100; ++i) gosched();  // both wait by now
+      slow.send();
+      quick.send();
+    }
+    in_order += order == "qs" ? 1 : 0;
+  }
+  EXPECT_GE(in_order, kRounds * 3 / 4);
+  set_max_procs(procs);
+}
+
 TEST(Blockers, RunAfterWhatTheNetworkHasReady) {
+  if (test::seeded_scheduler()) GTEST_SKIP() << "the order is chosen at random";
+  test::run([] { runs_after_what_the_network_has_ready(block_without_hint); });
+}
+
+TEST(Blockers, WithHintsRunAfterWhatTheNetworkHasReady) {
+  if (test::seeded_scheduler()) GTEST_SKIP() << "the order is chosen at random";
+  test::run([] { runs_after_what_the_network_has_ready(block_with_hint); });
+}
+
+// Calls that come back together wait for the only P, each with its thread. What the network has
+// ready then does not wait for all of them.
+TEST(Blockers, ThatComeBackTogetherLetTheNetworkIn) {
   if (test::seeded_scheduler()) GTEST_SKIP() << "the order is chosen at random";
   test::run([] {
     const int procs = set_max_procs(1);
     constexpr int kRounds = 20;
-    int in_order = 0;
+    constexpr std::size_t kCalls = 8;
+    int let_in = 0;
     for (int round = 0; round < kRounds; ++round) {
-      const Wire slow, quick, ready;
-      Mutex lock;
-      std::string order;
-      const auto say = [&](char c) {
-        const std::scoped_lock guard(lock);
-        order.push_back(c);
-      };
+      std::array<Pipe, kCalls> calls;
+      const Wire quick;
+      std::string order;  // who has the only P writes
       {
-        const auto blocked = make_chan<int>(1);  // sending does not park
-        Task blocker([&] {
-          block_without_hint();
-          blocked.send(1);
-          slow.receive();
-          say('s');
-        });
-        Task other([&] {
+        TaskGroup all;
+        for (Pipe& call : calls)
+          all.go([&] {
+            EXPECT_EQ(blocking_long([&] { return call.read_byte(); }), 'x');
+            order.push_back('b');
+          });
+        all.go([&] {
           quick.receive();
-          say('q');
+          order.push_back('q');
         });
-        ASSERT_TRUE(blocked.recv());
-        for (int i = 0; i < 100; ++i) gosched();  // both wait by now
-        slow.send();
+        for (int i = 0; i < 100; ++i) gosched();                      // all wait by now
+        treadle::sleep(2 * std::chrono::nanoseconds(rt::kLongHint));  // each call is a long one now
+        for (Pipe& call : calls) call.write_byte('x');
+        // Holds the P until they stand in the queue. (sysmon takes it, if that lasts too long.)
+        const auto limit = Clock::now() + 5ms;
+        while (rt::sched.runq_size.load() != kCalls && Clock::now() < limit) {
+        }
         quick.send();
+        ASSERT_TRUE(all.wait());
       }
-      in_order += order == "qs" ? 1 : 0;
+      ASSERT_EQ(order.size(), kCalls + 1);
+      let_in += order.find('q') <= kCalls / 2 ? 1 : 0;
     }
-    EXPECT_GE(in_order, kRounds * 3 / 4);
+    EXPECT_GE(let_in, kRounds * 3 / 4);
     set_max_procs(procs);
   });
 }
 
 // However much of the network is ready all the time.
-TEST(Blockers, GetTheirTurn) {
-  test::run([] {
-    const Wire slow, ping, pong;
-    std::atomic<bool> stop{false};
-    std::atomic<bool> over{false};
-    const auto received = make_chan<int>(1);
-    Task echo([&] {
-      for (ping.receive(); !over; ping.receive()) pong.send();
-    });
-    Task driver([&] {
-      while (!stop) {
-        ping.send();
-        pong.receive();
-      }
-      over = true;
-      ping.send();
-    });
-    Task blocker([&] {
-      block_without_hint();
-      for (int i = 0; i < 20; ++i) {
-        received.send(i);
-        slow.receive();
-      }
-      stop = true;
-    });
-    for (int i = 0; i < 20; ++i) {
-      ASSERT_EQ(received.recv(), i);
-      slow.send();
-    }
+void gets_its_turn(void (*block)()) {
+  const Wire slow, ping, pong;
+  std::atomic<bool> stop{false};
+  std::atomic<bool> over{false};
+  const auto received = make_chan<int>(1);
+  Task echo([&] {
+    for (ping.receive(); !over; ping.receive()) pong.send();
   });
+  Task driver([&] {
+    while (!stop) {
+      ping.send();
+      pong.receive();
+    }
+    over = true;
+    ping.send();
+  });
+  Task blocker([&] {
+    block();
+    for (int i = 0; i < 20; ++i) {
+      received.send(i);
+      slow.receive();
+    }
+    stop = true;
+  });
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(received.recv(), i);
+    slow.send();
+  }
+}
+
+TEST(Blockers, GetTheirTurn) {
+  test::run([] { gets_its_turn(block_without_hint); });
+}
+
+TEST(Blockers, WithHintsGetTheirTurn) {
+  test::run([] { gets_its_turn(block_with_hint); });
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ enum class SliceKind : std::uint8_t {
   whole,
   computes,  // its goroutine is known to compute for long
   blocks,    // its goroutine is known to wait in calls that give no hint
+  hints,     // as whole; its goroutine is known to make long hinted calls. Never a P's
 };
 
 // Why a goroutine waits; shown in dumps. One text for each in wait_reason_text().

@@ -53,6 +53,7 @@ struct alignas(128) P {
 
   std::uint64_t rng = 1;                  // the seeded scheduler's (random.h); the holder's
   std::uint32_t runnext_streak = 0;       // Gs taken from runnext in a row; the holder's
+  bool network_had_turn = false;          // see poll_before_blocker(); the holder's
   GList gfree;                            // ended Gs; the holder's
   StackList stacks;                       // of ended Gs, hot ones first; the holder's
   std::uint64_t id_next = 0, id_end = 0;  // goroutine ids not yet given; the holder's

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/bubble.h"
 #include "runtime/coarse_clock.h"
@@ -36,9 +37,9 @@ bool timers_may_be_due(P* p) noexcept {
   return true;
 }
 
-// It blocked without a hint not long ago.
+// It blocked not long ago, without a hint or for long.
 bool expected_to_block(const G* g) noexcept {
-  return g->hog != 0 && g->hog_slice == SliceKind::blocks;
+  return g->hog != 0 && g->hog_slice != SliceKind::computes;
 }
 
 G* first_ready(PollWork& work) noexcept {
@@ -175,17 +176,26 @@ G* poll_now(M* m, P* p) noexcept {
   return g;
 }
 
-// A goroutine that blocks without a hint holds the P until sysmon comes. So it goes to the end of
-// the global queue when the network makes it ready, and before it runs the network has its turn:
-// what is ready then would have to wait for it. Without this a batch of requests to a handler that
-// blocks held up all others until the last of them had begun.
+// A goroutine that blocks without a hint holds the P until sysmon comes, and one that makes long
+// hinted calls sends the P from thread to thread, before the call and when it is back. So it goes
+// to the end of the global queue when the network makes it ready, and before it runs the network
+// has its turn: what is ready then would have to wait for it. Without this a batch of requests to a
+// handler that blocks held up all others until the last of them had begun, and once more when their
+// calls came back together. Those with hints, which cost less, take turns with the network; the
+// others run when it has nothing. Each 61st slice takes from the global queue whatever there is.
 G* poll_before_blocker(M* m, P* p) noexcept {
   if (sched.runq_size.load(std::memory_order_relaxed) == 0) return nullptr;
+  SliceKind kind;
   {
     LockGuard hold(sched.lock);
-    if (sched.runq.empty() || !expected_to_block(sched.runq.front())) return nullptr;
+    const G* first = sched.runq.front();
+    if (!first || !expected_to_block(first)) return nullptr;
+    kind = first->hog_slice;
   }
-  return poll_now(m, p);
+  if (std::exchange(p->network_had_turn, false) && kind == SliceKind::hints) return nullptr;
+  G* g = poll_now(m, p);
+  p->network_had_turn = g != nullptr;
+  return g;
 }
 
 // Whose P is idle relies on the poller, and on thieves. But an M that finds something in the
@@ -374,16 +384,17 @@ void schedule(M* m) {
 
 // One that inherits a hog's slice goes on in it, and a hog that inherits a slice shortens it.
 void begin_hog_slice(M* m, P* p, G* g, bool inherit) noexcept {
-  const bool hog = g->hog != 0;
-  if (hog) {
-    --g->hog;
+  const bool known = g->hog != 0;
+  if (known) --g->hog;
+  const bool is_short = known && g->hog_slice != SliceKind::hints;
+  if (is_short) {
     p->counters.short_slices.add(1);
     p->slice.store(g->hog_slice, std::memory_order_relaxed);
   } else if (!inherit) {
     p->slice.store(SliceKind::whole, std::memory_order_relaxed);
   }
   if (!inherit) begin_tick(m, p);
-  if (hog) wake_sysmon_for_slice(p);  // it might be late
+  if (is_short) wake_sysmon_for_slice(p);  // it might be late
 }
 
 void globrunqput(GList& list) noexcept {

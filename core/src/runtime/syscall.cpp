@@ -79,12 +79,16 @@ constexpr std::uint8_t kHogMemory = 8;
 
 // What hinted calls of the P that this one was lost to are to be expected to be: a long one counts
 // for many, and a few short ones end the expectation.
-void learn_from_hint(M* m) noexcept {
+void learn_from_hint(M* m, G* g) noexcept {
   constexpr std::uint32_t kExpectLong = 64;
   P* p = m->p.load(std::memory_order_relaxed);
   const bool was_long = nanotime() - m->lost_at.load(std::memory_order_relaxed) >= kLongHint;
   const std::uint32_t before = p->long_hints.load(std::memory_order_relaxed);
   p->long_hints.store(was_long ? kExpectLong : before / 2, std::memory_order_relaxed);
+  // Of a goroutine that also loses its P without a hint more is known already.
+  if (g->hog != 0 && g->hog_slice != SliceKind::hints) return;
+  g->hog = was_long ? kHogMemory : 0;
+  g->hog_slice = SliceKind::hints;
 }
 
 // The P was taken away. Gets one, or queues the G and waits; returns the M the G is on then.
@@ -92,7 +96,7 @@ M* reacquire(M* m, Lost how, bool parking) noexcept {
   G* g = m->curg;
   sched.detached.fetch_sub(1, std::memory_order_relaxed);
   if (how == Lost::hinted) {
-    learn_from_hint(m);
+    learn_from_hint(m, g);
     blocking_ended();
   }
   if (how == Lost::slice_over) {

@@ -94,6 +94,7 @@ std::int64_t slice_of(SliceKind kind) noexcept {
   switch (kind) {
     case SliceKind::whole: return whole_slice.length();
     case SliceKind::computes: return kShortSlice;
+    case SliceKind::hints:  // no slice is
     case SliceKind::blocks: break;
   }
   return kBlockSlice;
