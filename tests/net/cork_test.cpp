@@ -50,7 +50,7 @@ struct Counted {
   std::uint32_t came() const { return packets() - before; }
 };
 
-TEST(TcpCork, LastBytesAndTheEndAreOnePacket) {
+TEST(CorkTcp, LastBytesAndTheEndAreOnePacket) {
   test::run([] {
     Counted c;
     c.server->set_cork(Conn::Cork::in);
@@ -61,7 +61,7 @@ TEST(TcpCork, LastBytesAndTheEndAreOnePacket) {
   });
 }
 
-TEST(TcpCork, LastBytesAndACloseAreOnePacket) {
+TEST(CorkTcp, LastBytesAndACloseAreOnePacket) {
   test::run([] {
     Counted c;
     c.server->set_cork(Conn::Cork::in);
@@ -72,7 +72,7 @@ TEST(TcpCork, LastBytesAndACloseAreOnePacket) {
   });
 }
 
-TEST(TcpCork, WhatFollowsOnceItIsOutTakesTheRestAlong) {
+TEST(CorkTcp, WhatFollowsOnceItIsOutTakesTheRestAlong) {
   test::run([] {
     Counted c;
     c.server->set_cork(Conn::Cork::in);
@@ -85,7 +85,7 @@ TEST(TcpCork, WhatFollowsOnceItIsOutTakesTheRestAlong) {
   });
 }
 
-TEST(TcpCork, WhatNothingFollowsLeavesAllTheSame) {
+TEST(CorkTcp, WhatNothingFollowsLeavesAllTheSame) {
   test::run([] {
     Counted c;
     c.server->set_cork(Conn::Cork::in);
@@ -94,7 +94,7 @@ TEST(TcpCork, WhatNothingFollowsLeavesAllTheSame) {
   });
 }
 
-TEST(TcpCork, AnEndBeforeACloseSavesWhatWaitsFromTheReset) {
+TEST(CorkTcp, AnEndBeforeACloseSavesWhatWaitsFromTheReset) {
   test::run([] {
     Counted c;
     ASSERT_TRUE(c.client.send("never read"));
@@ -128,7 +128,7 @@ class LateConn final : public WrappedConn {
   std::string late_;
 };
 
-TEST(TlsCork, TicketsLeaveAtOnceWhenNothingIsBehindTheHandshake) {
+TEST(CorkTls, TicketsLeaveAtOnceWhenNothingIsBehindTheHandshake) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
@@ -141,7 +141,7 @@ TEST(TlsCork, TicketsLeaveAtOnceWhenNothingIsBehindTheHandshake) {
   });
 }
 
-TEST(TlsCork, TicketsWaitForTheAnswerToWhatIsThereAlready) {
+TEST(CorkTls, TicketsWaitForTheAnswerToWhatIsThereAlready) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
@@ -164,7 +164,7 @@ TEST(TlsCork, TicketsWaitForTheAnswerToWhatIsThereAlready) {
   });
 }
 
-TEST(TlsCork, CloseNotifyLeavesWithTheEnd) {
+TEST(CorkTls, CloseNotifyLeavesWithTheEnd) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
