@@ -9,18 +9,24 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=tests/support/setup.sh
 . "$top/tests/support/setup.sh"
 
-packages+=(gdb openssl testssl.sh python3) # their programs are used by tests
-packages+=(curl golang-go nodejs slowhttptest) # peers: see tests/e2e/peers
+programs=(gdb openssl testssl.sh python3) # used by tests
+programs+=(curl golang-go nodejs slowhttptest) # peers: see tests/e2e/peers
 # Another peer, but 400 MB of it: where it is wanted, it is installed beforehand.
-[ -z "${CI:-}" ] || packages+=(chromium)
+[ -z "${CI:-}" ] || programs+=(chromium)
 preset=${TREADLE_PRESET:-release}
 case $preset in
-  release | debug | asan) ;;
-  tsan) packages+=(clang-19 libclang-rt-19-dev llvm-19) ;;
+  release | debug) ;;
+  asan | tsan) packages+=(clang-19 libclang-rt-19-dev llvm-19) ;;
   *) die "TREADLE_PRESET is \"$preset\", but must be release, debug, asan or tsan" ;;
 esac
 
 need_packages "${packages[@]}"
+# What only the tests use is installed while the compiler works.
+need_packages "${programs[@]}" &
+installing=$!
+trap 'wait' EXIT
 build_preset "$preset"
+wait "$installing" || die "no tests without these packages, see above"
+# Most tests wait more than they compute.
 exec ctest --test-dir "$top/build/$preset" --output-on-failure --no-tests=error \
-  --parallel "$(nproc)" "$@"
+  --parallel $((3 * $(nproc))) "$@"

@@ -56,7 +56,8 @@ class Patience {
     const TimePoint now = r ? coarse_now() : Clock::now();
     pace_.count(r.written, std::max(now - last_, Duration::zero()));
     last_ = now;
-    if (r.error != Errc::timed_out || pace_.allowance(limits_) <= Duration::zero()) return false;
+    if (r.error != treadle::Errc::timed_out || pace_.allowance(limits_) <= Duration::zero())
+      return false;
     if (r.written == 0) return limits_.write_timeout == Duration::zero() || slice_ < kSlices;
     since_ = now;
     slice_ = 0;
@@ -153,7 +154,7 @@ void Transport::flush_now() noexcept {
   if (!turn || !held_.take()) return;
   const HeldRoom& room = held_.room();
   const std::size_t n = conn_->write_now(std::as_bytes(std::span(room.bytes.get(), room.size)));
-  held_.settle(n, n < room.size ? make_error_code(Errc::closed) : std::error_code());
+  held_.settle(n, n < room.size ? make_error_code(treadle::Errc::closed) : std::error_code());
 }
 
 net::WriteResult Transport::write_behind_held(std::span<iovec> parts) {

@@ -23,6 +23,7 @@
 #include <treadle/timer.h>
 #include <treadle/wait_group.h>
 
+#include "core/child.h"
 #include "core/pipe.h"
 #include "runtime/sanitizer.h"
 #include "runtime/sched.h"
@@ -32,6 +33,7 @@ namespace treadle {
 namespace {
 
 using test::Pipe;
+using test::run_in_child;
 using test::Task;
 using namespace std::chrono_literals;
 using ::testing::ExitedWithCode;
@@ -40,20 +42,6 @@ class BlockingLimitDeathTest : public ::testing::Test {
  protected:
   BlockingLimitDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
-
-#define REQUIRE(condition)                                                 \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::_Exit(1);                                                       \
-    }                                                                      \
-  } while (false)
-
-[[noreturn]] void run_in_child(const RuntimeOptions& options, const std::function<void()>& body) {
-  ::alarm(20);
-  run(options, body);
-  std::_Exit(0);
-}
 
 // Many more block than may: those that may do, the others wait without a thread, everything else
 // goes on, and each gets its turn.

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdlib>
 #include <memory>
 #include <thread>
@@ -17,33 +16,19 @@
 #include <treadle/timer.h>
 
 #include "core/pipe.h"
+#include "core/this_thread.h"
 #include "support/goroutine.h"
 
 namespace treadle {
 namespace {
 
+using test::per_thread_address;
 using test::Pipe;
+using test::read_errno;
 using test::Task;
+using test::this_thread;
+using test::write_errno;
 using namespace std::chrono_literals;
-
-[[gnu::noinline]] int read_errno() {
-  asm volatile("" ::: "memory");
-  return errno;
-}
-[[gnu::noinline]] void write_errno(int e) {
-  errno = e;
-  asm volatile("" ::: "memory");
-}
-// Out of line, as all that depends on the thread: the compiler may keep it over a park.
-[[gnu::noinline]] pthread_t this_thread() {
-  asm volatile("" ::: "memory");
-  return ::pthread_self();
-}
-thread_local int per_thread = 0;
-[[gnu::noinline]] int* per_thread_address() {
-  asm volatile("" ::: "memory");
-  return &per_thread;
-}
 
 enum class Hint { short_call, long_call };
 

@@ -21,7 +21,7 @@ namespace {
 using test::Task;
 using namespace std::chrono_literals;
 
-inline constexpr ContextKey<int> kNumber;
+inline constexpr ContextKey<int> kWoken;
 
 enum class By { goroutine, thread, deadline, parent };
 
@@ -37,9 +37,9 @@ void expect_woken(By by, Errc error, const std::function<std::error_code(const C
   test::run([&] {
     auto root = by == By::deadline ? with_timeout(background(), 5ms) : with_cancel(background());
     auto made = by == By::parent
-                    ? with_timeout(with_value(with_cancel(root.context).context, kNumber, 1), 1h)
+                    ? with_timeout(with_value(with_cancel(root.context).context, kWoken, 1), 1h)
                     : root;
-    const Context ctx = with_value(made.context, kNumber, 2);
+    const Context ctx = with_value(made.context, kWoken, 2);
     std::error_code got;
     Task waiter([&] { got = wait(ctx); });
     if (by != By::deadline) waiter.wait_until_parked();

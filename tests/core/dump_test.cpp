@@ -193,7 +193,7 @@ TEST_F(DumpDeathTest, QuitShowsAllAndEndsWithTwo) {
                     go([] { ::kill(::getpid(), SIGQUIT); });
                     (void)treadle::sleep(1min);
                   }),
-              testing::ExitedWithCode(2),
+              ::testing::ExitedWithCode(2),
               "SIGQUIT: quit(.|\n)*chan receive(.|\n)*wait_in_here(.|\n)* goroutines");
 }
 
@@ -212,7 +212,7 @@ TEST_F(DumpDeathTest, QuitShowsThoseThatOnlyCompute) {
           hog_in_here(nullptr);
         });
       },
-      testing::ExitedWithCode(2), "SIGQUIT: quit(.|\n)*hog_in_here(.|\n)* goroutines");
+      ::testing::ExitedWithCode(2), "SIGQUIT: quit(.|\n)*hog_in_here(.|\n)* goroutines");
 }
 #endif
 
@@ -225,13 +225,13 @@ TEST_F(DumpDeathTest, QuitIsTheProgramsWhenItWantsIt) {
           (void)sleep(60s);
         });
       },
-      testing::ExitedWithCode(7), "");
+      ::testing::ExitedWithCode(7), "");
   EXPECT_EXIT(run([] {
                 SignalSet quit({SIGQUIT});
                 ::kill(::getpid(), SIGQUIT);
                 if (quit.wait() == SIGQUIT) ::_exit(8);
               }),
-              testing::ExitedWithCode(8), "");
+              ::testing::ExitedWithCode(8), "");
 }
 
 TEST_F(DumpDeathTest, UncaughtExceptionShowsWhereItWasThrown) {
@@ -306,13 +306,13 @@ TEST_F(DumpDeathTest, HookMayEndJustTheGoroutine) {
                   EXPECT_FALSE(std::current_exception());
                 }
                 while (asked != 20 || runtime_stats().goroutines != before) gosched();
-                std::_Exit(testing::Test::HasFailure() ? 1 : 3);
+                std::_Exit(::testing::Test::HasFailure() ? 1 : 3);
               }),
-              testing::ExitedWithCode(3), "");
+              ::testing::ExitedWithCode(3), "");
 }
 
 TEST_F(DumpDeathTest, DeadlockShowsStacks) {
-  EXPECT_EXIT(run([] { wait_in_here(make_chan<int>()); }), testing::ExitedWithCode(2),
+  EXPECT_EXIT(run([] { wait_in_here(make_chan<int>()); }), ::testing::ExitedWithCode(2),
               "deadlock(.|\n)*wait_in_here");
 }
 

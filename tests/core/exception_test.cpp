@@ -15,18 +15,14 @@
 #include <treadle/go.h>
 #include <treadle/wait_group.h>
 
+#include "core/this_thread.h"
 #include "support/goroutine.h"
 
 namespace treadle {
 namespace {
 
 using test::Task;
-
-// Out of line: a thread's identity must not be kept over a park.
-[[gnu::noinline]] pthread_t this_thread() {
-  asm volatile("" ::: "memory");
-  return ::pthread_self();
-}
+using test::this_thread;
 
 std::string current_message() {
   try {

@@ -15,7 +15,7 @@
 namespace treadle {
 namespace {
 
-class ExitDeathTest : public testing::Test {
+class ExitDeathTest : public ::testing::Test {
  protected:
   ExitDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
@@ -42,7 +42,7 @@ class ExitDeathTest : public testing::Test {
 
 TEST_F(ExitDeathTest, FromAGoroutineWhileRunReturns) {
   for (unsigned delay = 0; delay < 4000; delay += 500)
-    EXPECT_EXIT(exit_against_run(delay), testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(exit_against_run(delay), ::testing::ExitedWithCode(0), "");
 }
 
 // A goroutine that only makes calls which never park is asked to give way in place; run() must
@@ -64,7 +64,7 @@ TEST_F(ExitDeathTest, RunStopsAGoroutineThatNeverParks) {
         });
         std::_Exit(0);
       },
-      testing::ExitedWithCode(0), "");
+      ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ using detail::move_kept_deadline;
 using detail::with_kept_deadline;
 using namespace std::chrono_literals;
 
-constexpr ContextKey<int> kName;
+constexpr ContextKey<int> kTag;
 
 TEST(KeptDeadline, IsStatedAndMoves) {
   test::run([] {
@@ -55,7 +55,7 @@ TEST(KeptDeadline, IsSeenByHandlesChildrenWaitsAndItsEnd) {
       EXPECT_FALSE(kept_context_unseen(made, 2));  // it stands in the list, too
     }
     {
-      const Context child = with_value(made, kName, 1);
+      const Context child = with_value(made, kTag, 1);
       EXPECT_FALSE(kept_context_unseen(made, 1));
     }
     const StopFunc call = after_func(made, [] {});

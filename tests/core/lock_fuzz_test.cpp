@@ -30,7 +30,7 @@ namespace {
 using namespace std::chrono_literals;
 using Random = std::minstd_rand;
 
-constexpr int kGoroutines = 8, kThreads = 2;
+constexpr int kLockers = 8, kPlainLockers = 2;
 
 int rounds() {
   const char* factor = std::getenv("TREADLE_FUZZ_ROUNDS");
@@ -44,9 +44,9 @@ void mix(int round, const std::function<void(Random&)>& body) {
     Random random(static_cast<std::uint32_t>(seed));
     body(random);
   };
-  for (int i = 0; i < kGoroutines; ++i) wg.go([&, i] { one(round * 100 + i + 1); });
+  for (int i = 0; i < kLockers; ++i) wg.go([&, i] { one(round * 100 + i + 1); });
   std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) threads.emplace_back(one, round * 100 + 50 + i);
+  for (int i = 0; i < kPlainLockers; ++i) threads.emplace_back(one, round * 100 + 50 + i);
   wg.wait();
   for (auto& t : threads) t.join();
 }

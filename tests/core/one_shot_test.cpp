@@ -129,30 +129,30 @@ TEST(OneShotBroken, SenderDroppedOnAPlainThread) {
   });
 }
 
-struct Counted {
-  explicit Counted(int* alive) : alive_(alive) { ++*alive_; }
-  Counted(Counted&& o) noexcept : alive_(o.alive_) { ++*alive_; }
-  Counted& operator=(Counted&&) = delete;
-  ~Counted() { --*alive_; }
+struct CountedValue {
+  explicit CountedValue(int* alive) : alive_(alive) { ++*alive_; }
+  CountedValue(CountedValue&& o) noexcept : alive_(o.alive_) { ++*alive_; }
+  CountedValue& operator=(CountedValue&&) = delete;
+  ~CountedValue() { --*alive_; }
   int* alive_;
 };
 
 TEST(OneShotAbandoned, ReceiverGoneRefusesTheValueAndDropsIt) {
   int alive = 0;
-  auto pair = make_one_shot<Counted>();
+  auto pair = make_one_shot<CountedValue>();
   {
     const auto gone = std::move(pair.receiver);
     EXPECT_FALSE(pair.sender.abandoned());
   }
   EXPECT_TRUE(pair.sender.abandoned());
-  EXPECT_FALSE(pair.sender.send(Counted(&alive)));
+  EXPECT_FALSE(pair.sender.send(CountedValue(&alive)));
   EXPECT_EQ(alive, 0);
 }
 
 TEST(OneShotAbandoned, ValueNotTakenGoesWithTheReceiver) {
   int alive = 0;
-  auto pair = make_one_shot<Counted>();
-  EXPECT_TRUE(pair.sender.send(Counted(&alive)));
+  auto pair = make_one_shot<CountedValue>();
+  EXPECT_TRUE(pair.sender.send(CountedValue(&alive)));
   EXPECT_EQ(alive, 1);
   {
     const auto gone = std::move(pair.receiver);

@@ -17,14 +17,14 @@ namespace {
 using test::Task;
 
 // Counts its living instances, moved-from ones included.
-struct Counted {
+struct CountedElement {
   static inline std::atomic<int> alive{0};
   int value = 0;
 
-  explicit Counted(int v) : value(v) { ++alive; }
-  Counted(Counted&& o) noexcept : value(o.value) { ++alive; }
-  Counted& operator=(Counted&&) = delete;
-  ~Counted() { --alive; }
+  explicit CountedElement(int v) : value(v) { ++alive; }
+  CountedElement(CountedElement&& o) noexcept : value(o.value) { ++alive; }
+  CountedElement& operator=(CountedElement&&) = delete;
+  ~CountedElement() { --alive; }
 };
 
 TEST(Payload, MoveOnlyTypesPass) {
@@ -78,29 +78,29 @@ TEST(Payload, EmptyTypesAreCounted) {
 }
 
 TEST(Payload, EachIsDestroyedOnce) {
-  ASSERT_EQ(Counted::alive, 0);
+  ASSERT_EQ(CountedElement::alive, 0);
   test::run([] {
-    auto ch = make_chan<Counted>(4);
+    auto ch = make_chan<CountedElement>(4);
     for (int round = 0; round < 3; ++round) {  // the ring wraps
-      for (int i = 0; i < 4; ++i) ch.send(Counted(i));
-      EXPECT_EQ(Counted::alive, 4);
-      EXPECT_FALSE(ch.try_send(Counted(9)));
+      for (int i = 0; i < 4; ++i) ch.send(CountedElement(i));
+      EXPECT_EQ(CountedElement::alive, 4);
+      EXPECT_FALSE(ch.try_send(CountedElement(9)));
       for (int i = 0; i < 4; ++i) EXPECT_EQ(ch.recv()->value, i);
-      EXPECT_EQ(Counted::alive, 0);
+      EXPECT_EQ(CountedElement::alive, 0);
     }
-    ch.send(Counted(1));
-    ch.send(Counted(2));
-    auto direct = make_chan<Counted>();
-    Task sender([&] { direct.send(Counted(5)); });
+    ch.send(CountedElement(1));
+    ch.send(CountedElement(2));
+    auto direct = make_chan<CountedElement>();
+    Task sender([&] { direct.send(CountedElement(5)); });
     EXPECT_EQ(direct.recv()->value, 5);
     sender.join();
-    Task refused([&] { EXPECT_THROW(direct.send(Counted(6)), Panic); });
+    Task refused([&] { EXPECT_THROW(direct.send(CountedElement(6)), Panic); });
     refused.wait_until_parked();
     direct.close();
     refused.join();
-    EXPECT_EQ(Counted::alive, 2);
+    EXPECT_EQ(CountedElement::alive, 2);
   });
-  EXPECT_EQ(Counted::alive, 0);  // those left in the buffer died with it
+  EXPECT_EQ(CountedElement::alive, 0);  // those left in the buffer died with it
 }
 
 TEST(Payload, DestructorMayUseTheSameKindOfChannel) {

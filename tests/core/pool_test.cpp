@@ -29,10 +29,10 @@ struct Object {
   int value = 0;
 };
 
-struct Counted {
+struct CountedPool {
   std::atomic<int> made{0}, alive{0};
   Pool<Object> pool;
-  explicit Counted(std::size_t max_idle = Pool<Object>::kMaxIdle)
+  explicit CountedPool(std::size_t max_idle = Pool<Object>::kMaxIdle)
       : pool(
             [this] {
               ++made;
@@ -42,7 +42,7 @@ struct Counted {
 };
 
 TEST(PoolGet, MakesOneWhenNoneIsIdle) {
-  Counted c;
+  CountedPool c;
   auto a = c.pool.get(), b = c.pool.get();
   EXPECT_NE(a, b);
   EXPECT_EQ(c.made, 2);
@@ -50,7 +50,7 @@ TEST(PoolGet, MakesOneWhenNoneIsIdle) {
 
 TEST(PoolGet, FindsWhatWasGivenBackOnTheSameP) {
   const auto body = [] {
-    Counted c;
+    CountedPool c;
     Object* first;
     {
       auto object = c.pool.get();
@@ -71,7 +71,7 @@ TEST(PoolGet, FindsWhatWasGivenBackOnTheSameP) {
 
 TEST(PoolGet, TakesFromOthersBeforeItMakesOne) {
   test::run([] {
-    Counted c;
+    CountedPool c;
     {
       std::vector<Pool<Object>::Handle> held;
       for (int i = 0; i < 10; ++i) held.push_back(c.pool.get());
@@ -85,7 +85,7 @@ TEST(PoolGet, TakesFromOthersBeforeItMakesOne) {
 }
 
 TEST(PoolPut, KeepsNoMoreThanItsBound) {
-  Counted c(2);
+  CountedPool c(2);
   {
     std::vector<Pool<Object>::Handle> held;
     for (int i = 0; i < 10; ++i) held.push_back(c.pool.get());
@@ -95,7 +95,7 @@ TEST(PoolPut, KeepsNoMoreThanItsBound) {
 }
 
 TEST(PoolPut, TakesStrangersToo) {
-  Counted c;
+  CountedPool c;
   c.pool.put(nullptr);
   c.pool.put(std::make_unique<Object>(c.alive));
   EXPECT_EQ(c.alive, 1);
@@ -124,7 +124,7 @@ TEST(PoolEnd, DestroysWhatIsIdle) {
 
 TEST(PoolTrim, LeavesAtMostOneForEachP) {
   test::run([] {
-    Counted c;
+    CountedPool c;
     {
       std::vector<Pool<Object>::Handle> held;
       for (int i = 0; i < 40; ++i) held.push_back(c.pool.get());
@@ -159,7 +159,7 @@ TEST(PoolMisuse, NonsenseBoundPanics) {
 // away included.
 TEST(PoolStress, EachObjectHasOneUser) {
   test::run([] {
-    Counted c(4);
+    CountedPool c(4);
     std::atomic<int> hogs{0};
     const auto use = [&](int seed) {
       for (int i = 0; i < 500; ++i) {

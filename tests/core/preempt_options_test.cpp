@@ -23,6 +23,7 @@
 #include <treadle/runtime.h>
 #include <treadle/timer.h>
 
+#include "core/child.h"
 #include "core/pipe.h"
 #include "runtime/kernel_slice.h"
 #include "runtime/sched.h"
@@ -32,6 +33,7 @@ namespace treadle {
 namespace {
 
 using test::Pipe;
+using test::run_in_child;
 using test::Task;
 using namespace std::chrono_literals;
 using ::testing::ExitedWithCode;
@@ -40,20 +42,6 @@ class PreemptOptionsDeathTest : public ::testing::Test {
  protected:
   PreemptOptionsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
-
-#define REQUIRE(condition)                                                 \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::_Exit(1);                                                       \
-    }                                                                      \
-  } while (false)
-
-[[noreturn]] void run_in_child(const RuntimeOptions& options, const std::function<void()>& body) {
-  ::alarm(20);
-  run(options, body);
-  std::_Exit(0);
-}
 
 void compute_for(Duration d) {
   const auto end = Deadline::after(d);

@@ -17,33 +17,19 @@
 #include <treadle/wait_group.h>
 
 #include "core/pipe.h"
+#include "core/this_thread.h"
 #include "support/goroutine.h"
 
 namespace treadle {
 namespace {
 
+using test::per_thread_address;
 using test::Pipe;
+using test::read_errno;
 using test::Task;
+using test::this_thread;
+using test::write_errno;
 using namespace std::chrono_literals;
-
-// Out of line, as all that depends on the thread: the compiler may keep it over a park.
-[[gnu::noinline]] pthread_t this_thread() {
-  asm volatile("" ::: "memory");
-  return ::pthread_self();
-}
-[[gnu::noinline]] int read_errno() {
-  asm volatile("" ::: "memory");
-  return errno;
-}
-[[gnu::noinline]] void write_errno(int e) {
-  errno = e;
-  asm volatile("" ::: "memory");
-}
-thread_local int per_thread = 0;
-[[gnu::noinline]] int* per_thread_address() {
-  asm volatile("" ::: "memory");
-  return &per_thread;
-}
 
 std::uint64_t taken() {
   const RuntimeStats s = runtime_stats();
@@ -55,7 +41,7 @@ void burn() {
 }
 
 // Computes until told to stop, calling nothing.
-void compute_until(const std::atomic<bool>& stop) {
+void hog_until(const std::atomic<bool>& stop) {
   while (!stop.load(std::memory_order_acquire)) burn();
 }
 
@@ -65,7 +51,7 @@ TEST(PreemptHog, LeavesTheOthersRunning) {
       std::atomic<bool> stop{false};
       std::vector<std::unique_ptr<Task>> tasks;
       for (int i = 0; i < hogs; ++i)
-        tasks.push_back(std::make_unique<Task>([&] { compute_until(stop); }));
+        tasks.push_back(std::make_unique<Task>([&] { hog_until(stop); }));
       for (int i = 0; i < 5; ++i) EXPECT_TRUE(sleep(1ms));
       auto ch = make_chan<int>();
       Task echo([&] {
@@ -84,7 +70,7 @@ TEST(PreemptHog, LeavesANewGoroutineItsTurn) {
     for (int i = 0; i < 5; ++i) {
       std::atomic<bool> ran{false};
       go([&] { ran = true; });
-      compute_until(ran);
+      hog_until(ran);
     }
   });
 }
@@ -96,7 +82,7 @@ TEST(PreemptHog, MayEndWithoutAP) {
       std::atomic<int> left{8};
       for (int i = 0; i < 8; ++i)
         go([&] {
-          compute_until(stop);
+          hog_until(stop);
           --left;
         });
       const auto before = taken();
@@ -251,7 +237,7 @@ TEST(PreemptParking, HogsFindTheirWayBackThroughAPark) {
     std::vector<std::unique_ptr<Task>> hogs;
     for (int i = 0; i < max_procs() + 1; ++i)  // one more than there are Ps: work waits
       hogs.push_back(std::make_unique<Task>([&] {
-        compute_until(stop);
+        hog_until(stop);
         EXPECT_EQ(ch.recv(), 1);  // detached by now, and the first thing it does is to park
       }));
     const auto before = taken();

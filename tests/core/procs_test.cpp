@@ -46,7 +46,7 @@ class ProcsSet : public ::testing::Test {
 };
 using ProcsStop = ProcsSet;
 
-void compute_until(const std::atomic<bool>& stop) {
+void keep_p_until(const std::atomic<bool>& stop) {
   while (!stop.load(std::memory_order_acquire))
     for (int i = 0; i < 1000; ++i) asm volatile("");
 }
@@ -203,7 +203,7 @@ TEST_F(ProcsSet, HogsAndBlockedOnesDoNotDelayIt) {
     std::vector<std::unique_ptr<Task>> hogs;
     for (int i = 0; i < 4; ++i)
       hogs.push_back(std::make_unique<Task>([&] {
-        compute_until(stop);
+        keep_p_until(stop);
         gosched();
       }));
     for (int i = 0; i < 20; ++i) set_max_procs(1 + i % 4);
@@ -233,8 +233,8 @@ class ProcsReviewDeathTest : public ::testing::Test {
   ProcsReviewDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-std::atomic<int> allowed{0};
-int allowed_now() { return allowed; }
+std::atomic<int> procs_allowed{0};
+int allowed_now() { return procs_allowed; }
 
 void busy_until(const std::function<bool()>& done) {
   while (!done())
@@ -249,19 +249,19 @@ TEST_F(ProcsReviewDeathTest, FollowsTheMachineWhileBusy) {
         run([] {
           rt::sched.procs_allowed = &allowed_now;
           for (const int n : {5, 2}) {
-            allowed = n;
+            procs_allowed = n;
             busy_until([n] { return max_procs() == n; });
           }
           // A number that somebody chose stays,
           set_max_procs(3);
-          allowed = 7;
+          procs_allowed = 7;
           const auto end = Deadline::after(1500ms);
           busy_until([&] { return end.passed(); });
           if (max_procs() != 3) std::_Exit(1);
           // until it is given back.
           set_max_procs(0);
           if (max_procs() != 7) std::_Exit(2);
-          allowed = 4;
+          procs_allowed = 4;
           busy_until([] { return max_procs() == 4; });
         });
         std::_Exit(0);
@@ -370,7 +370,7 @@ TEST_F(ProcsStop, IsBoundedBesideHogs) {
     std::vector<std::unique_ptr<Task>> tasks;
     tasks.push_back(std::make_unique<Task>([&] { EXPECT_EQ(pipe.read_byte(), 'x'); }));
     for (int i = 0; i < 2; ++i) {
-      tasks.push_back(std::make_unique<Task>([&] { compute_until(stop); }));
+      tasks.push_back(std::make_unique<Task>([&] { keep_p_until(stop); }));
       tasks.push_back(std::make_unique<Task>([&] {
         while (!stop) gosched();
       }));

@@ -19,18 +19,18 @@
 namespace treadle {
 namespace {
 
-constexpr int kGoroutines = 12, kRounds = 12;
+constexpr int kTraced = 12, kTracedSteps = 12;
 
 // Goroutines that meet in channels and gosched(), and write down when they were there.
 std::string interleaving() {
   std::string trace;
   WaitGroup wg;
-  wg.add(kGoroutines);
+  wg.add(kTraced);
   auto ch = make_chan<int>(2);
   auto lock = make_chan<int>(1);  // a Mutex looks at the clock
-  for (int g = 0; g < kGoroutines; ++g)
+  for (int g = 0; g < kTraced; ++g)
     go([&, g] {
-      for (int i = 0; i < kRounds; ++i) {
+      for (int i = 0; i < kTracedSteps; ++i) {
         if (g % 2)
           ch.send(g);
         else
@@ -91,7 +91,7 @@ std::string trace_of(const std::string& seed) {
 TEST(Seed, SameSeedGivesTheSameInterleaving) {
   for (const char* seed : {"1", "77"}) {
     const std::string first = trace_of(seed);
-    ASSERT_EQ(first.size(), static_cast<std::size_t>(kGoroutines * kRounds));
+    ASSERT_EQ(first.size(), static_cast<std::size_t>(kTraced * kTracedSteps));
     for (int i = 0; i < 3; ++i) EXPECT_EQ(trace_of(seed), first) << "seed " << seed;
   }
 }

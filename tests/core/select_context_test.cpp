@@ -4,15 +4,15 @@
 #include <treadle/context.h>
 #include <treadle/select.h>
 
+#include "core/never.h"
 #include "support/goroutine.h"
 
 namespace treadle {
 namespace {
 
+using test::kNever;
 using test::Task;
 using namespace std::chrono_literals;
-
-constexpr auto kNever = [] { ADD_FAILURE() << "this case cannot be ready"; };
 
 TEST(SelectContext, DoneIsReadyAtOnceOrWakes) {
   test::run([] {

@@ -15,6 +15,7 @@
 #include <treadle/select.h>
 #include <treadle/wait_group.h>
 
+#include "core/never.h"
 #include "runtime/chan_state.h"
 #include "runtime/context_state.h"
 #include "support/goroutine.h"
@@ -22,6 +23,7 @@
 namespace treadle {
 namespace {
 
+using test::kNever;
 using test::Task;
 using namespace std::chrono_literals;
 
@@ -32,9 +34,7 @@ constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(th
 #else
 constexpr bool kSanitized = false;
 #endif
-constexpr int kMany = kSanitized ? 1000 : 10'000;
-
-constexpr auto kNever = [] { ADD_FAILURE() << "this case cannot be ready"; };
+constexpr int kCases = kSanitized ? 1000 : 10'000;
 
 // A select by a goroutine, driven from this plain thread. With the context's lock held it gets as
 // far as its on_done case: it stands in all channels' queues and has not parked.
@@ -200,7 +200,7 @@ TEST_F(SelectRaceWindow, AReadyCaseThatVanishesIsNotTaken) {
 TEST(SelectRaceDefault, SeesOneMomentOfAllChannels) {
   test::run([] {
     for (const bool close : {false, true})
-      for (int i = 0; i < kMany; ++i) {
+      for (int i = 0; i < kCases; ++i) {
         auto c1 = make_chan<int>(1), c2 = make_chan<int>(1);
         c1.send(1);
         Task looking([&] { EXPECT_LT(select(on_recv(c1), on_recv(c2), on_default()), 2u); });
@@ -215,7 +215,7 @@ TEST(SelectRaceDefault, SeesOneMomentOfAllChannels) {
 
 TEST(SelectRaceDefault, SeesAnElementOrTheClose) {
   test::run([] {
-    for (int i = 0; i < kMany; ++i) {
+    for (int i = 0; i < kCases; ++i) {
       auto c = make_chan<int>(1);
       c.send(1);
       Task looking([&] { EXPECT_EQ(select(on_recv(c), on_default()), 0u); });
@@ -232,7 +232,7 @@ TEST(SelectRaceOnce, NoValueIsSentTwice) {
     for (auto& ch : c) ch = make_chan<int>();
     auto merged = make_chan<int>();
     go([c] {
-      for (int i = 0; i < kMany; ++i)
+      for (int i = 0; i < kCases; ++i)
         select(on_send(c[0], i), on_send(c[1], i), on_send(c[2], i), on_send(c[3], i));
       for (auto& ch : c) ch.close();
     });
@@ -248,7 +248,7 @@ TEST(SelectRaceOnce, NoValueIsSentTwice) {
       muxes.wait();
       merged.close();
     });
-    std::vector<int> seen(kMany);
+    std::vector<int> seen(kCases);
     for (int v : merged) ++seen[static_cast<std::size_t>(v)];
     EXPECT_TRUE(std::all_of(seen.begin(), seen.end(), [](int n) { return n == 1; }));
   });
@@ -269,28 +269,28 @@ TEST(SelectRaceStress, PlainAndSelectedOperationsMeet) {
     };
     for (auto& ch : c) {
       start([ch] {
-        for (int i = 0; i < kMany; ++i) ch.send(0);
+        for (int i = 0; i < kCases; ++i) ch.send(0);
       });
       start([ch] {
-        for (int i = 0; i < kMany; ++i) (void)ch.recv();
+        for (int i = 0; i < kCases; ++i) (void)ch.recv();
       });
     }
     start([c] {
       auto left = c;
       std::array<int, 4> n{};
-      for (int i = 0; i < 4 * kMany; ++i) {
+      for (int i = 0; i < 4 * kCases; ++i) {
         const std::size_t k = 3 - select(on_send(left[3], 0), on_send(left[2], 0),
                                          on_send(left[1], 0), on_send(left[0], 0));
-        if (++n[k] == kMany) left[k] = {};
+        if (++n[k] == kCases) left[k] = {};
       }
     });
     start([c] {
       auto left = c;
       std::array<int, 4> n{};
-      for (int i = 0; i < 4 * kMany; ++i) {
+      for (int i = 0; i < 4 * kCases; ++i) {
         const std::size_t k =
             select(on_recv(left[0]), on_recv(left[1]), on_recv(left[2]), on_recv(left[3]));
-        if (++n[k] == kMany) left[k] = {};
+        if (++n[k] == kCases) left[k] = {};
       }
     });
     all.wait();
@@ -303,7 +303,7 @@ struct Crowd {
   static constexpr int kChannels = 5;
   std::array<Chan<int>, kChannels> channels;
   std::atomic<int> next{0};
-  std::vector<std::atomic<int>> seen = std::vector<std::atomic<int>>(5 * kMany);
+  std::vector<std::atomic<int>> seen = std::vector<std::atomic<int>>(5 * kCases);
   std::atomic<int> sent{0};
 
   Crowd() {
@@ -364,11 +364,11 @@ TEST(SelectRaceStress, CrowdsLoseAndDoubleNothing) {
       all.add(1);
       go([&, s] {
         std::uint32_t random = s * 7919 + 1;
-        while (!ctx.done() && steps++ < 4 * kMany) crowd.step(ctx, random);
+        while (!ctx.done() && steps++ < 4 * kCases) crowd.step(ctx, random);
         all.done();
       });
     }
-    while (steps < 4 * kMany) (void)sleep(100us);
+    while (steps < 4 * kCases) (void)sleep(100us);
     cancel();
     all.wait();
   });
@@ -384,14 +384,14 @@ TEST(SelectRaceStress, CrowdsOfPlainThreadsToo) {
     Task drain([&] { crowd.drain(ctx); });
     const auto body = [&](std::uint32_t s) {
       std::uint32_t random = s * 7919 + 1;
-      while (!ctx.done() && steps++ < kMany) crowd.step(ctx, random);
+      while (!ctx.done() && steps++ < kCases) crowd.step(ctx, random);
       all.done();
     };
     all.add(12);
     std::vector<std::jthread> threads;
     for (std::uint32_t s = 0; s < 4; ++s) threads.emplace_back([&body, s] { body(s); });
     for (std::uint32_t s = 4; s < 12; ++s) go([&body, s] { body(s); });
-    while (steps < kMany) (void)sleep(100us);
+    while (steps < kCases) (void)sleep(100us);
     cancel();
     all.wait();
   });
@@ -401,7 +401,7 @@ TEST(SelectRaceStress, CrowdsOfPlainThreadsToo) {
 // Receivers of a channel that is closed under them, each also waiting for another close.
 TEST(SelectRaceClose, EveryWaiterIsWokenOnce) {
   test::run([] {
-    for (int round = 0; round < kMany / 50; ++round) {
+    for (int round = 0; round < kCases / 50; ++round) {
       std::array<Chan<int>, 3> c{make_chan<int>(), make_chan<int>(1), make_chan<int>()};
       std::atomic<int> ended{0}, received{0};
       WaitGroup all;
@@ -441,7 +441,7 @@ TEST(SelectRaceClose, EveryWaiterIsWokenOnce) {
 // What a select with a cancel on its way reports as received was sent, and the other way round.
 TEST(SelectRaceCancel, DeliversOrDoesNot) {
   test::run([] {
-    for (int round = 0; round < kMany / 5; ++round) {
+    for (int round = 0; round < kCases / 5; ++round) {
       auto ch = make_chan<int>();
       auto [ctx, cancel] = with_cancel(background());
       int received = 0, sent = 0;

@@ -16,15 +16,15 @@
 #include <treadle/runtime.h>
 #include <treadle/select.h>
 
+#include "core/never.h"
 #include "support/goroutine.h"
 
 namespace treadle {
 namespace {
 
+using test::kNever;
 using test::Task;
 using namespace std::chrono_literals;
-
-constexpr auto kNever = [] { ADD_FAILURE() << "this case cannot be ready"; };
 
 // Every test of one ready case both for a channel that buffers and for one that does not.
 class SelectOfCapacity : public ::testing::TestWithParam<std::size_t> {};
@@ -538,7 +538,7 @@ TEST(SelectFairness, KindsOfCasesAreEquallyLikely) {
   });
 }
 
-class SelectDeathTest : public testing::Test {
+class SelectDeathTest : public ::testing::Test {
  protected:
   SelectDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
@@ -563,7 +563,7 @@ TEST_F(SelectDeathTest, OfNothingOrOfNilChannelsWaitsForEver) {
         std::this_thread::sleep_for(test::patience());
         std::_Exit(2);
       },
-      testing::ExitedWithCode(0), "");
+      ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(SelectDeathTest, IsSeenByTheDeadlockDetector) {
@@ -572,7 +572,7 @@ TEST_F(SelectDeathTest, IsSeenByTheDeadlockDetector) {
                 go([ch] { select(on_recv(ch), on_send(ch, 1)); });
                 select();
               }),
-              testing::ExitedWithCode(2),
+              ::testing::ExitedWithCode(2),
               "all goroutines are asleep - deadlock!(.|\n)*select(.|\n)*select");
 }
 

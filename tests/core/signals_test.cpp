@@ -234,7 +234,7 @@ TEST_F(SignalsDeathTest, WhatWasSentDuringASetsLifeNeverActs) {
         });
         ::_exit(7);
       },
-      testing::ExitedWithCode(7), "");
+      ::testing::ExitedWithCode(7), "");
 }
 
 TEST_F(SignalsDeathTest, TermToABusyProcessIsAValue) {

@@ -111,7 +111,7 @@ TEST(TickerPeriod, NotPositivePanicsWithTheValue) {
     const Ticker ticker(1h);
     EXPECT_EQ(panic_text([&] { ticker.reset(d); }),
               "treadle::Ticker: reset: the period is " + value + " ns, it must be positive");
-    EXPECT_FALSE(tick(d));
+    EXPECT_FALSE(treadle::tick(d));
   }
 }
 
@@ -134,11 +134,11 @@ TEST(TickerHandles, LastOneEndsTheTicks) {
       channel = copy.channel();
     }
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(channel.recv());  // the channel alone keeps it going
-    channel = tick(50us);
+    channel = treadle::tick(50us);
     EXPECT_TRUE(channel.recv());
     channel = {};
     // Started and dropped by the thousand, while they tick.
-    for (int i = 0; i < 3000; ++i) (void)tick(1us * (i % 20 + 1));
+    for (int i = 0; i < 3000; ++i) (void)treadle::tick(1us * (i % 20 + 1));
   });
 }
 

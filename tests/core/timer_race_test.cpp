@@ -116,9 +116,9 @@ TEST(TimerRace, StoppedByTheOwnerWhileThievesFireThem) {
   });
 }
 
-struct Pair {
+struct ConnectedPair {
   Pollable a, b;
-  Pair() {
+  ConnectedPair() {
     int fds[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     a = std::move(*Pollable::open(fds[0]));
@@ -143,7 +143,7 @@ void arm(Gate& gate, TimePoint at) {
 // than the later one. set_deadline() sees that the timer comes first anyhow and leaves it to that.
 TEST(TimerRacePollDeadline, MovedEarlierWhileItsTimerFiresIsKept) {
   for (int i = 0; i < 10; ++i) {
-    const Pair pair;
+    const ConnectedPair pair;
     Gate gate;
     const auto begin = Clock::now();
     const auto first = begin + 3ms;
@@ -166,7 +166,7 @@ TEST(TimerRacePollDeadline, MovedEarlierWhileItsTimerFiresIsKept) {
 // Moved before the time its timer stands at: that has to move, and meets the heap busy firing.
 TEST(TimerRacePollDeadline, MovedBeforeItsTimerWhileTheHeapFires) {
   for (int i = 0; i < 10; ++i) {
-    const Pair pair;
+    const ConnectedPair pair;
     Gate gate;
     pair.a.set_deadline(PollMode::read, Deadline::after(1h));
     arm(gate, Clock::now());
@@ -185,7 +185,7 @@ TEST(TimerRacePollDeadline, MovedBeforeItsTimerWhileTheHeapFires) {
 
 TEST(TimerRacePollDeadline, MovedIntoThePastWhileItsTimerFires) {
   for (int i = 0; i < 10; ++i) {
-    const Pair pair;
+    const ConnectedPair pair;
     Gate gate;
     const auto first = Clock::now() + 1ms;
     pair.a.set_deadline(PollMode::read, Deadline(first));
@@ -207,7 +207,7 @@ TEST(TimerRacePollDeadline, MovedIntoThePastWhileItsTimerFires) {
 
 // The windows that cannot be held open, by repetition: each last deadline must end its wait.
 TEST(TimerRacePollDeadline, MovedAroundTheTimeItFires) {
-  const Pair pair;
+  const ConnectedPair pair;
   for (int i = 0; i < 400; ++i) {
     std::thread mover([&] {
       const auto first = Clock::now() + 100us;

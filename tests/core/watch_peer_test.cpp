@@ -20,12 +20,12 @@ namespace {
 using detail::Pollable;
 using namespace std::chrono_literals;
 
-struct Pair {
+struct WatchedPair {
   Pollable here;
   int there = -1;
 };
 
-Pair make_pair() {
+WatchedPair make_watched_pair() {
   int fds[2];
   EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
   auto pd = Pollable::open(fds[0]);
@@ -35,7 +35,7 @@ Pair make_pair() {
 
 TEST(WatchPeer, CloseCancelsWhileNobodyReads) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     const CancelableContext ctx = with_cancel(background());
     pair.here.watch_peer(ctx.context);
     EXPECT_FALSE(ctx.context.done());
@@ -48,7 +48,7 @@ TEST(WatchPeer, CloseCancelsWhileNobodyReads) {
 
 TEST(WatchPeer, HalfCloseBehindUnreadDataCancels) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     const CancelableContext ctx = with_cancel(background());
     pair.here.watch_peer(ctx.context);
     ASSERT_EQ(::write(pair.there, "x", 1), 1);
@@ -61,7 +61,7 @@ TEST(WatchPeer, HalfCloseBehindUnreadDataCancels) {
 
 TEST(WatchPeer, DataAloneDoesNotCancel) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     const CancelableContext ctx = with_cancel(background());
     pair.here.watch_peer(ctx.context);
     ASSERT_EQ(::write(pair.there, "x", 1), 1);
@@ -74,7 +74,7 @@ TEST(WatchPeer, DataAloneDoesNotCancel) {
 
 TEST(WatchPeer, PeerThatHasGoneBeforeCancelsAtOnce) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     ::close(pair.there);
     while (!pair.here.hints().peer_closed) (void)sleep(1ms);
     const CancelableContext ctx = with_cancel(background());
@@ -85,7 +85,7 @@ TEST(WatchPeer, PeerThatHasGoneBeforeCancelsAtOnce) {
 
 TEST(WatchPeer, TheNewestWatchCounts) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     const CancelableContext first = with_cancel(background());
     const CancelableContext second = with_cancel(background());
     pair.here.watch_peer(first.context);
@@ -102,15 +102,15 @@ TEST(WatchPeer, OneContextForSeveralPeersThatGoAtOnce) {
     for (int round = 0; round < 200; ++round) {
       const CancelableContext ctx = with_cancel(background());
       const CancelableContext other = with_cancel(background());
-      std::vector<Pair> pairs;
+      std::vector<WatchedPair> pairs;
       for (int i = 0; i < 8; ++i) {
-        pairs.push_back(make_pair());
+        pairs.push_back(make_watched_pair());
         pairs.back().here.watch_peer(i == 7 ? other.context : ctx.context);
       }
-      for (const Pair& p : pairs) ::close(p.there);
+      for (const WatchedPair& p : pairs) ::close(p.there);
       ctx.context.wait();
       other.context.wait();
-      Pair late = make_pair();
+      WatchedPair late = make_watched_pair();
       ::close(late.there);
       late.here.watch_peer(ctx.context);
     }
@@ -119,7 +119,7 @@ TEST(WatchPeer, OneContextForSeveralPeersThatGoAtOnce) {
 
 TEST(WatchPeer, BackgroundEndsTheWatch) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     const CancelableContext ctx = with_cancel(background());
     pair.here.watch_peer(ctx.context);
     pair.here.watch_peer(background());
@@ -131,7 +131,7 @@ TEST(WatchPeer, BackgroundEndsTheWatch) {
 
 TEST(WatchPeer, WakesASleeperAndStartsFunctions) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     const CancelableContext ctx = with_cancel(background());
     std::atomic<bool> called{false};
     after_func(ctx.context, [&called] { called.store(true); });
@@ -155,7 +155,7 @@ TEST(WatchPeer, LateEventsNeverCancelAStranger) {
     for (int round = 0; round < 2000; ++round) {
       const CancelableContext old = with_cancel(background());
       {
-        Pair pair = make_pair();
+        WatchedPair pair = make_watched_pair();
         pair.here.watch_peer(old.context);
         std::thread closer;
         if (round % 2 == 0) {
@@ -166,7 +166,7 @@ TEST(WatchPeer, LateEventsNeverCancelAStranger) {
         pair.here.close();
         if (closer.joinable()) closer.join();
       }
-      Pair pair = make_pair();
+      WatchedPair pair = make_watched_pair();
       const CancelableContext ctx = with_cancel(background());
       pair.here.watch_peer(ctx.context);
       gosched();
@@ -181,14 +181,14 @@ TEST(WatchPeer, RaceOfSettingAndGoingLosesNone) {
   test::run([] {
     for (int round = 0; round < 300; ++round) {
       constexpr std::size_t kPairs = 16;
-      std::vector<Pair> pairs;
+      std::vector<WatchedPair> pairs;
       std::vector<CancelableContext> contexts;
       for (std::size_t i = 0; i < kPairs; ++i) {
-        pairs.push_back(make_pair());
+        pairs.push_back(make_watched_pair());
         contexts.push_back(with_cancel(background()));
       }
       std::thread closer([&pairs] {
-        for (const Pair& p : pairs) ::close(p.there);
+        for (const WatchedPair& p : pairs) ::close(p.there);
       });
       for (std::size_t i = 0; i < kPairs; ++i) pairs[i].here.watch_peer(contexts[i].context);
       for (const CancelableContext& ctx : contexts) ctx.context.wait();
@@ -200,7 +200,7 @@ TEST(WatchPeer, RaceOfSettingAndGoingLosesNone) {
 // A goroutine that computes holds the only P: sysmon polls, and somebody else must cancel.
 TEST(WatchPeer, ReachesAGoroutineThatComputes) {
   test::run([] {
-    Pair pair = make_pair();
+    WatchedPair pair = make_watched_pair();
     const CancelableContext ctx = with_cancel(background());
     pair.here.watch_peer(ctx.context);
     std::thread closer([fd = pair.there] { ::close(fd); });

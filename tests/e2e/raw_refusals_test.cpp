@@ -17,7 +17,7 @@ constexpr std::string_view kBadHead = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n";
 void read_body(http::Response& res, const http::Request& req) {
   if (auto body = req.body().read_all()) res.print("{} bytes", body->size());
 }
-void ignore_body(http::Response& res, const http::Request&) { res.print("ignored"); }
+void leave_body(http::Response& res, const http::Request&) { res.print("ignored"); }
 
 // Sends `bytes` while nobody reads the answer, then reads it: what has come since must still be
 // there. False for a reset.
@@ -57,7 +57,7 @@ TEST(RawRefusals, AnswerOutlivesWhatTheClientStillSends) {
 
 TEST(RawRefusals, AnswerOutlivesWhatFollowsARequestThatEndsTheConnection) {
   run([] {
-    RunningServer server(http::Handler{ignore_body});
+    RunningServer server(http::Handler{leave_body});
     for (std::size_t size : {100U, 20'000U, 200'000U}) {
       const std::string behind(size, 'x');
       expect_answer_behind(server.port(), get("/", "Connection: close\r\n") + behind, 200);
@@ -193,7 +193,7 @@ TEST(RawRefusalsContinue, IsSentOnceWhenTheBodyIsFirstRead) {
 
 TEST(RawRefusalsContinue, IsNotSentWhenTheHandlerAnswersWithoutReading) {
   run([] {
-    RunningServer server(http::Handler{ignore_body});
+    RunningServer server(http::Handler{leave_body});
     for (std::string_view framing : {"Content-Length: 5"sv, "Transfer-Encoding: chunked"sv}) {
       RawClient client(server.port());
       ASSERT_TRUE(client.send(expecting(framing)));

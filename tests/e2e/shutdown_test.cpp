@@ -11,11 +11,11 @@
 namespace treadle::test {
 namespace {
 
-void ok(http::Response& res, const http::Request&) { res.print("ok"); }
+void say_ok(http::Response& res, const http::Request&) { res.print("ok"); }
 
 TEST(Shutdown, WithoutConnectionsReturnsAtOnce) {
   run([] {
-    RunningServer server(http::Handler{ok});
+    RunningServer server(http::Handler{say_ok});
     EXPECT_TRUE(server->shutdown());
     EXPECT_TRUE(server.join());
     EXPECT_TRUE(server->shutdown());
@@ -24,7 +24,7 @@ TEST(Shutdown, WithoutConnectionsReturnsAtOnce) {
 
 TEST(Shutdown, BeforeServeLeavesNothingToServe) {
   run([] {
-    http::Server server({.address = "127.0.0.1:0"}, http::Handler{ok});
+    http::Server server({.address = "127.0.0.1:0"}, http::Handler{say_ok});
     ASSERT_TRUE(server.listen());
     EXPECT_TRUE(server.shutdown());
     EXPECT_TRUE(server.serve());
@@ -63,7 +63,7 @@ TEST(Shutdown, RequestInFlightIsFinishedAndItsConnectionClosed) {
 
 TEST(Shutdown, IdleConnectionMayStillAskOnce) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.drain_idle = 20s});
+    RunningServer server(http::Handler{say_ok}, {.drain_idle = 20s});
     RawClient client(server.port());
     EXPECT_EQ(client.roundtrip(get("/")).status, 200);
     WaitGroup ending;
@@ -84,7 +84,7 @@ TEST(Shutdown, IdleConnectionMayStillAskOnce) {
 
 TEST(Shutdown, IdleConnectionsAreClosed) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.drain_idle = 10ms});
+    RunningServer server(http::Handler{say_ok}, {.drain_idle = 10ms});
     RawClient used(server.port());
     EXPECT_EQ(used.roundtrip(get("/")).status, 200);
     RawClient fresh(server.port());
@@ -129,7 +129,7 @@ TEST(Shutdown, UnderLoadLosesNoRequest) {
   run([] {
     http::ServerOptions options;
     options.drain_idle = 2s;
-    RunningServer server(http::Handler{ok}, options);
+    RunningServer server(http::Handler{say_ok}, options);
     const std::string address = "127.0.0.1:" + std::to_string(server.port());
     std::atomic<int> answered{0};
     std::atomic<int> lost{0};

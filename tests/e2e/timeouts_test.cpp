@@ -8,11 +8,11 @@
 namespace treadle::test {
 namespace {
 
-void ok(http::Response& res, const http::Request&) { res.print("ok"); }
+void greet(http::Response& res, const http::Request&) { res.print("ok"); }
 
 TEST(Timeouts, HeadThatDripsInIsAnsweredWith408) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.header_timeout = 100ms});
+    RunningServer server(http::Handler{greet}, {.header_timeout = 100ms});
     RawClient client(server.port());
     ASSERT_TRUE(client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "));
     RawResponse r = client.read_response();
@@ -25,7 +25,7 @@ TEST(Timeouts, HeadThatDripsInIsAnsweredWith408) {
 
 TEST(Timeouts, BytesDoNotProlongTheHead) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.header_timeout = 200ms});
+    RunningServer server(http::Handler{greet}, {.header_timeout = 200ms});
     RawClient client(server.port());
     const std::string head = get("/", "X: " + std::string(8000, 'x') + "\r\n");
     // Byte by byte until the server has had enough; it gives up long before the head is whole.
@@ -37,7 +37,7 @@ TEST(Timeouts, BytesDoNotProlongTheHead) {
 
 TEST(Timeouts, SilentFirstRequestIsClosedWithoutAWord) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.header_timeout = 50ms});
+    RunningServer server(http::Handler{greet}, {.header_timeout = 50ms});
     RawClient client(server.port());
     EXPECT_EQ(client.read_until_close(), "");
   });
@@ -45,7 +45,7 @@ TEST(Timeouts, SilentFirstRequestIsClosedWithoutAWord) {
 
 TEST(Timeouts, IdleConnectionIsClosedWithoutAWord) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.idle_timeout = 50ms});
+    RunningServer server(http::Handler{greet}, {.idle_timeout = 50ms});
     RawClient client(server.port());
     EXPECT_EQ(client.roundtrip(get("/")).status, 200);
     EXPECT_EQ(client.read_until_close(), "");
@@ -54,7 +54,7 @@ TEST(Timeouts, IdleConnectionIsClosedWithoutAWord) {
 
 TEST(Timeouts, SecondHeadHasItsOwnTime) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.header_timeout = 100ms, .idle_timeout = 20s});
+    RunningServer server(http::Handler{greet}, {.header_timeout = 100ms, .idle_timeout = 20s});
     RawClient client(server.port());
     EXPECT_EQ(client.roundtrip(get("/")).status, 200);
     ASSERT_TRUE(client.send("GET / HT"));
@@ -123,7 +123,7 @@ TEST(Timeouts, ReaderThatStopsIsCutOneTimeoutAfterTheLastByte) {
 
 TEST(Timeouts, RequestLineOverItsLimitIs414) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.limits = {.request_line = 1000, .head = 2000}});
+    RunningServer server(http::Handler{greet}, {.limits = {.request_line = 1000, .head = 2000}});
     EXPECT_EQ(fetch(server.port(), get("/" + std::string(1000 - 14, 'a'))).status, 200);
     RawClient client(server.port());
     RawResponse r = client.roundtrip(get("/" + std::string(1000 - 13, 'a')));
@@ -135,7 +135,7 @@ TEST(Timeouts, RequestLineOverItsLimitIs414) {
 
 TEST(Timeouts, HeadOverItsLimitIs431) {
   run([] {
-    RunningServer server(http::Handler{ok}, {.limits = {.headers = 10}});
+    RunningServer server(http::Handler{greet}, {.limits = {.headers = 10}});
     EXPECT_EQ(fetch(server.port(), get("/", "X: " + std::string(32'000, 'a') + "\r\n")).status,
               200);
     EXPECT_EQ(fetch(server.port(), get("/", "X: " + std::string(33'000, 'a') + "\r\n")).status,
@@ -152,7 +152,7 @@ TEST(Timeouts, HeadOverItsLimitIs431) {
 
 TEST(Timeouts, RefusalsAreAnsweredOnceAndClosed) {
   run([] {
-    RunningServer server(http::Handler{ok});
+    RunningServer server(http::Handler{greet});
     struct Case {
       std::string request;
       int status;
@@ -179,8 +179,8 @@ TEST(Timeouts, RefusalsAreAnsweredOnceAndClosed) {
 }
 
 TEST(Timeouts, OptionsOutOfRangePanic) {
-  EXPECT_THROW(http::Server({.idle_timeout = -1s}, http::Handler{ok}), Panic);
-  EXPECT_THROW(http::Server({.limits = {.head = 0}}, http::Handler{ok}), Panic);
+  EXPECT_THROW(http::Server({.idle_timeout = -1s}, http::Handler{greet}), Panic);
+  EXPECT_THROW(http::Server({.limits = {.head = 0}}, http::Handler{greet}), Panic);
   EXPECT_THROW(http::Server({}, http::Handler{}), Panic);
 }
 
@@ -190,11 +190,12 @@ constexpr const char* kAnyPort = "127.0.0.1:0";
 TEST(Timeouts, ListenAndServeSaysWhichOptionIsWrong) {
   testing::internal::CaptureStderr();
   run([] {
-    EXPECT_EQ(http::listen_and_serve({.address = kAnyPort, .idle_timeout = -1s}, http::Handler{ok}),
-              1);
     EXPECT_EQ(
-        http::listen_and_serve({.address = kAnyPort, .limits = {.head = 4096}}, http::Handler{ok}),
+        http::listen_and_serve({.address = kAnyPort, .idle_timeout = -1s}, http::Handler{greet}),
         1);
+    EXPECT_EQ(http::listen_and_serve({.address = kAnyPort, .limits = {.head = 4096}},
+                                     http::Handler{greet}),
+              1);
   });
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_NE(log.find("a timeout is negative"), std::string::npos) << log;
@@ -204,7 +205,7 @@ TEST(Timeouts, ListenAndServeSaysWhichOptionIsWrong) {
 
 void exit_with_served(const char* maxprocs, const http::ServerOptions& options) {
   ::setenv("TREADLE_MAXPROCS", maxprocs, 1);
-  std::exit(http::listen_and_serve(options, http::Handler{ok}));
+  std::exit(http::listen_and_serve(options, http::Handler{greet}));
 }
 
 TEST(TimeoutsDeathTest, ListenAndServeOfAMainThatCannotBeginExitsWithOne) {

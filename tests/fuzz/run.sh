@@ -3,6 +3,7 @@
 #   bash tests/fuzz/run.sh                    every target for 60 s
 #   bash tests/fuzz/run.sh 300                every target for 5 minutes
 #   bash tests/fuzz/run.sh 300 parser glue    these only
+#   bash tests/fuzz/run.sh build              builds them only
 #   bash tests/fuzz/run.sh minimise           adds the best of what was new to the corpora
 # Ends with 1 when one of them found something, and says how to see it again. What is merely new
 # goes into build/fuzz/new/, from which the next run starts too. A finding becomes a test in
@@ -63,8 +64,8 @@ minimise() {
 
 seconds=60
 action=fuzz
-if [ "${1:-}" = minimise ]; then
-  action=minimise
+if [ "${1:-}" = minimise ] || [ "${1:-}" = build ]; then
+  action=$1
   shift
 elif [ $# -gt 0 ]; then
   seconds=$1
@@ -74,6 +75,7 @@ fi
 
 need_packages "${packages[@]}" clang-19 libclang-rt-19-dev llvm-19
 build_preset fuzz treadle-fuzzers
+[ "$action" != build ] || exit 0
 mapfile -t known <"$build/fuzzers.txt"
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=("${known[@]}")

@@ -82,13 +82,13 @@ TEST(AccessLogLine, CombinedHasADashForWhatIsAbsent) {
 }
 
 TEST(AccessLogLine, JsonShowsAllThereIs) {
-  constexpr const char* kAll = R"json({
+  constexpr const char* kEveryField = R"json({
     "client": "2001:db8::7", "peer": "10.0.0.1:5000", "method": "GET", "target": "/a?b=c",
     "protocol": "HTTP/1.1", "host": "localhost:8080", "status": 200, "bytes": 12,
     "referer": "http://x/", "user_agent": "curl/8 (x)", "request_id": "4f1c",
     "tls_version": "TLSv1.3", "tls_cipher": "TLS_AES_128_GCM_SHA256",
     "duration": 0.000123, "handler": 0.000045})json";
-  EXPECT_EQ(json(full()), nlohmann::json::parse(kAll));
+  EXPECT_EQ(json(full()), nlohmann::json::parse(kEveryField));
 }
 
 TEST(AccessLogLine, JsonLeavesOutWhatIsAbsent) {

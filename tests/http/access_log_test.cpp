@@ -28,7 +28,7 @@ using treadle::test::TemporaryTree;
 
 namespace {
 
-const SocketAddress kPeer = SocketAddress::parse("127.0.0.1:80").value();
+const SocketAddress kLocal = SocketAddress::parse("127.0.0.1:80").value();
 
 std::unique_ptr<AccessLog> open(AccessLogOptions options) {
   return AccessLog::open(options).value();
@@ -37,7 +37,7 @@ std::unique_ptr<AccessLog> open(AccessLogOptions options) {
 // Records the request for "/number".
 void record(AccessLog& log, int number) {
   const std::string target = "/" + std::to_string(number);
-  log.record({.peer = kPeer, .method = "GET", .target = target, .status = 200});
+  log.record({.peer = kLocal, .method = "GET", .target = target, .status = 200});
 }
 
 // The numbers recorded, in order; a line that is none fails the test.
@@ -117,7 +117,7 @@ TEST(AccessLog, BufferThatIsHalfFullIsNotGatheredAnyLonger) {
 TEST(AccessLog, FormatIsChosen) {
   const TemporaryTree tree;
   open({.path = tree.path("log"), .format = treadle::http::AccessLogFormat::json})
-      ->record({.peer = kPeer, .method = "GET", .target = "/"});
+      ->record({.peer = kLocal, .method = "GET", .target = "/"});
   std::ifstream in(tree.path("log"));
   std::string line;
   std::getline(in, line);

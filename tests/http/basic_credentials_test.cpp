@@ -11,7 +11,7 @@ using namespace treadle::http;
 namespace {
 
 // "user|password", or "-" for what is malformed.
-std::string parsed(std::string_view authorization) {
+std::string credentials_in(std::string_view authorization) {
   const auto c = parse_basic_credentials(authorization);
   return c ? c->user + "|" + c->password : "-";
 }
@@ -19,10 +19,10 @@ std::string parsed(std::string_view authorization) {
 }  // namespace
 
 TEST(BasicCredentials, NamesEndAtTheFirstColon) {
-  EXPECT_EQ(parsed("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), "Aladdin|open sesame");
-  EXPECT_EQ(parsed("basic  YTpiOmM="), "a|b:c");
-  EXPECT_EQ(parsed("BASIC Og=="), "|");
-  EXPECT_EQ(parsed("Basic dGVzdDoxMjPCow=="), "test|123\xc2\xa3");
+  EXPECT_EQ(credentials_in("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), "Aladdin|open sesame");
+  EXPECT_EQ(credentials_in("basic  YTpiOmM="), "a|b:c");
+  EXPECT_EQ(credentials_in("BASIC Og=="), "|");
+  EXPECT_EQ(credentials_in("Basic dGVzdDoxMjPCow=="), "test|123\xc2\xa3");
 }
 
 TEST(BasicCredentials, MalformedOnesAreNone) {
@@ -30,7 +30,7 @@ TEST(BasicCredentials, MalformedOnesAreNone) {
        {"", "Basic", "Basic ", "Bearer YTpi", "Basicx YTpi", "Basic YTpi=", "Basic YTpiYw",
         "Basic YTpiYx==", "Basic ====", "Basic YT pi", "Basic YWI=", "Basic YQo6Yg==",
         "Basic YTpiAA==", "Basic YTp/Yg==", "Basic YTp-Yg==", "Basic =YTp", "Basic YTpiYQ=a"})
-    EXPECT_EQ(parsed(bad), "-") << bad;
+    EXPECT_EQ(credentials_in(bad), "-") << bad;
 }
 
 TEST(BasicCredentials, OnlyEqualTextsAreEqual) {

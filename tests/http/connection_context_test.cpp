@@ -73,7 +73,7 @@ TEST(ConnectionContext, EndsForWhoeverKeepsAHandle) {
       f.context.begin(Deadline::never());
       const Context kept = f.context.get();
       f.context.end();
-      EXPECT_EQ(kept.error(), Errc::canceled);
+      EXPECT_EQ(kept.error(), treadle::Errc::canceled);
       EXPECT_NE(f.context.get(), kept);
       EXPECT_FALSE(f.context.get().done());
       if (watched) {
@@ -89,7 +89,7 @@ TEST(ConnectionContext, EndsForChildrenAndStartsWhatWaits) {
     f.context.watch(f.conn);
     const Context child = with_cancel(f.context.get()).context;
     f.request();
-    EXPECT_EQ(child.error(), Errc::canceled);
+    EXPECT_EQ(child.error(), treadle::Errc::canceled);
     auto called = make_chan<int>();
     (void)after_func(f.context.get(), [called] { called.send(1); });
     f.request();
@@ -123,7 +123,7 @@ TEST(ConnectionContext, CancelIsForThoseThatFollowToo) {
     f.context.cancel(std::make_error_code(std::errc::broken_pipe));
     EXPECT_EQ(f.context.get().cause(), std::errc::broken_pipe);
     f.request();
-    EXPECT_EQ(f.context.get().error(), Errc::canceled);
+    EXPECT_EQ(f.context.get().error(), treadle::Errc::canceled);
   });
 }
 

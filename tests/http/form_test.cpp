@@ -21,7 +21,6 @@
 namespace treadle::test {
 namespace {
 
-using http::Errc;
 using http::Form;
 using http::FormOptions;
 using http::read_form;
@@ -66,16 +65,16 @@ TEST(FormUrlencoded, PairsAreDecodedInTheirOrder) {
 
 TEST(FormUrlencoded, FailuresAreNamed) {
   FakeRequest escape(kUrlencoded, "a=%zz");
-  EXPECT_EQ(failure(escape), Errc::malformed_form);
+  EXPECT_EQ(failure(escape), http::Errc::malformed_form);
   FakeRequest pairs(kUrlencoded, "a&b&c");
-  EXPECT_EQ(failure(pairs, {.pairs = 2}), Errc::form_too_large);
+  EXPECT_EQ(failure(pairs, {.pairs = 2}), http::Errc::form_too_large);
   FakeRequest memory(kUrlencoded, "a=456789");
   memory.limits.form_memory = 7;
-  EXPECT_EQ(failure(memory), Errc::body_too_large);
+  EXPECT_EQ(failure(memory), http::Errc::body_too_large);
   FakeRequest type("text/plain", "a=1");
-  EXPECT_EQ(failure(type), Errc::unsupported_media_type);
+  EXPECT_EQ(failure(type), http::Errc::unsupported_media_type);
   FakeRequest none("", "");
-  EXPECT_EQ(failure(none), Errc::unsupported_media_type);
+  EXPECT_EQ(failure(none), http::Errc::unsupported_media_type);
 }
 
 TEST(FormMultipart, FieldsAndFilesComeApart) {
@@ -144,26 +143,26 @@ TEST(FormMultipart, FilesInMemoryMakeRoomForFields) {
 
 TEST(FormMultipart, FieldsBeyondTheMemoryAreRefused) {
   FakeRequest one(kMultipart, part("a", std::string(2000, 'x')) + kEnd);
-  EXPECT_EQ(failure(one, {.memory = 1000}), Errc::form_too_large);
+  EXPECT_EQ(failure(one, {.memory = 1000}), http::Errc::form_too_large);
   std::string many;
   for (int i = 0; i < 900; ++i) many += part("", "");
   FakeRequest empty(kMultipart, many + kEnd);
-  EXPECT_EQ(failure(empty, {.memory = 100'000}), Errc::form_too_large);
+  EXPECT_EQ(failure(empty, {.memory = 100'000}), http::Errc::form_too_large);
   FakeRequest fine(kMultipart, many + kEnd);
   EXPECT_EQ(failure(fine, {.memory = 200'000}), std::error_code());
   std::string names;
   for (int i = 0; i < 200; ++i) names += file_part("f", std::string(8'000, 'n'), "x");
   FakeRequest long_names(kMultipart, names + kEnd);
-  EXPECT_EQ(failure(long_names), Errc::form_too_large);
+  EXPECT_EQ(failure(long_names), http::Errc::form_too_large);
 }
 
 TEST(FormMultipart, LimitsHold) {
   FakeRequest parts(kMultipart, part("a", "") + part("b", "") + part("c", "") + kEnd);
-  EXPECT_EQ(failure(parts, {.pairs = 2}), Errc::form_too_large);
+  EXPECT_EQ(failure(parts, {.pairs = 2}), http::Errc::form_too_large);
   FakeRequest head(kMultipart, part("a", "") + kEnd);
-  EXPECT_EQ(failure(head, {.part_head = 30}), Errc::form_too_large);
+  EXPECT_EQ(failure(head, {.part_head = 30}), http::Errc::form_too_large);
   FakeRequest early(kMultipart, part("a", ""));
-  EXPECT_EQ(failure(early), Errc::malformed_form);
+  EXPECT_EQ(failure(early), http::Errc::malformed_form);
 }
 
 // ---- through a server

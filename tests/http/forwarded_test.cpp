@@ -12,7 +12,7 @@ using treadle::net::SocketAddress;
 
 namespace {
 
-SocketAddress address(const std::string& text) { return SocketAddress::parse(text).value(); }
+SocketAddress endpoint(const std::string& text) { return SocketAddress::parse(text).value(); }
 TrustedProxies trust(const std::vector<std::string>& entries) {
   auto trusted = TrustedProxies::parse(entries);
   EXPECT_TRUE(trusted) << trusted.error();
@@ -28,7 +28,7 @@ const std::string kProxy = "10.0.0.1:5000";
 
 Forwarded evaluate(const std::string& peer, const Fields& fields) {
   static const TrustedProxies trusted = trust({"10.0.0.0/8", "2001:db8::/32", "unix"});
-  return evaluate_forwarded(trusted, address(peer), Scheme::http, HeaderView(fields));
+  return evaluate_forwarded(trusted, endpoint(peer), Scheme::http, HeaderView(fields));
 }
 std::string client(const Fields& fields) { return evaluate(kProxy, fields).client.to_string(); }
 std::string client(std::string_view list) { return client(Fields{{"X-Forwarded-For", list}}); }
@@ -41,29 +41,29 @@ TEST(Forwarded, NetworksHoldWhatTheySay) {
       trust({"10.0.0.0/8", "192.0.2.7", "172.16.0.0/12", "2001:db8::/33", "::1", "0.0.0.1/32"});
   for (const char* in : {"10.0.0.0:1", "10.255.255.255:1", "192.0.2.7:1", "172.31.255.255:1",
                          "[2001:db8:7fff::1]:1", "[::1]:1", "0.0.0.1:9", "[::ffff:10.1.1.1]:1"})
-    EXPECT_TRUE(t.contains(address(in))) << in;
+    EXPECT_TRUE(t.contains(endpoint(in))) << in;
   for (const char* out :
        {"11.0.0.0:1", "9.255.255.255:1", "192.0.2.8:1", "172.32.0.0:1", "172.15.255.255:1",
         "[2001:db8:8000::1]:1", "[::2]:1", "0.0.0.0:1", "unix:/x", "[a00::]:1"})
-    EXPECT_FALSE(t.contains(address(out))) << out;
+    EXPECT_FALSE(t.contains(endpoint(out))) << out;
   EXPECT_FALSE(t.contains({}));
 }
 
 TEST(Forwarded, FamiliesStayApart) {
-  EXPECT_FALSE(trust({"::/0"}).contains(address("1.2.3.4:1")));
-  EXPECT_TRUE(trust({"::/0"}).contains(address("[::1]:1")));
-  EXPECT_FALSE(trust({"0.0.0.0/0"}).contains(address("[::1]:1")));
-  EXPECT_TRUE(trust({"0.0.0.0/0"}).contains(address("1.2.3.4:1")));
-  EXPECT_TRUE(trust({"::ffff:10.0.0.0/104"}).contains(address("10.9.9.9:1")));
-  EXPECT_TRUE(trust({"::ffff:10.0.0.1"}).contains(address("10.0.0.1:1")));
-  EXPECT_TRUE(trust({"unix"}).contains(address("unix:/x")));
-  EXPECT_FALSE(trust({"unix"}).contains(address("[::1]:1")));
+  EXPECT_FALSE(trust({"::/0"}).contains(endpoint("1.2.3.4:1")));
+  EXPECT_TRUE(trust({"::/0"}).contains(endpoint("[::1]:1")));
+  EXPECT_FALSE(trust({"0.0.0.0/0"}).contains(endpoint("[::1]:1")));
+  EXPECT_TRUE(trust({"0.0.0.0/0"}).contains(endpoint("1.2.3.4:1")));
+  EXPECT_TRUE(trust({"::ffff:10.0.0.0/104"}).contains(endpoint("10.9.9.9:1")));
+  EXPECT_TRUE(trust({"::ffff:10.0.0.1"}).contains(endpoint("10.0.0.1:1")));
+  EXPECT_TRUE(trust({"unix"}).contains(endpoint("unix:/x")));
+  EXPECT_FALSE(trust({"unix"}).contains(endpoint("[::1]:1")));
 }
 
 TEST(Forwarded, NobodyIsTrustedUnlessSaid) {
   EXPECT_TRUE(TrustedProxies().empty());
   EXPECT_TRUE(trust({}).empty());
-  EXPECT_FALSE(trust({}).contains(address("127.0.0.1:1")));
+  EXPECT_FALSE(trust({}).contains(endpoint("127.0.0.1:1")));
   EXPECT_FALSE(trust({"unix"}).empty());
   EXPECT_FALSE(trust({"::1"}).empty());
 }
@@ -87,7 +87,7 @@ TEST(Forwarded, StrangersAreNotBelieved) {
   const Fields fields = {{"X-Forwarded-For", "1.1.1.1"}, {"X-Forwarded-Proto", "https"}};
   for (const char* peer : {"192.0.2.1:7", "[::1]:7"}) {
     const Forwarded f = evaluate(peer, fields);
-    EXPECT_EQ(f.client, address(peer));
+    EXPECT_EQ(f.client, endpoint(peer));
     EXPECT_EQ(f.scheme, Scheme::http);
     EXPECT_FALSE(f.trusted);
   }
@@ -149,7 +149,7 @@ TEST(Forwarded, SchemeIsTheNearestProxys) {
   EXPECT_FALSE(https({}));
   const TrustedProxies trusted = trust({"10.0.0.0/8"});
   const Fields fields = {{"X-Forwarded-Proto", "http"}};
-  EXPECT_EQ(evaluate_forwarded(trusted, address(kProxy), Scheme::https, HeaderView(fields)).scheme,
+  EXPECT_EQ(evaluate_forwarded(trusted, endpoint(kProxy), Scheme::https, HeaderView(fields)).scheme,
             Scheme::http);
-  EXPECT_EQ(evaluate_forwarded(trusted, address(kProxy), Scheme::https, {}).scheme, Scheme::https);
+  EXPECT_EQ(evaluate_forwarded(trusted, endpoint(kProxy), Scheme::https, {}).scheme, Scheme::https);
 }

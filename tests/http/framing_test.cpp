@@ -12,7 +12,7 @@ namespace http = treadle::http;
 namespace {
 
 // A POST with these field lines and a body that is both: five bytes, and a chunk and the end.
-std::string post(std::string_view fields, std::string_view version = "HTTP/1.1") {
+std::string post_with(std::string_view fields, std::string_view version = "HTTP/1.1") {
   return "POST / " + std::string(version) + "\r\nHost: h\r\n" + std::string(fields) +
          "\r\n0\r\n\r\n";
 }
@@ -66,30 +66,30 @@ TEST(Framing, LengthsThatAreNotPlainNumbersAre400) {
                             "99999999999999999999999",
                             "0b1",
                             "5 \t5"}) {
-    EXPECT_STATUS(400, post("Content-Length: " + std::string(value) + "\r\n"));
+    EXPECT_STATUS(400, post_with("Content-Length: " + std::string(value) + "\r\n"));
   }
-  EXPECT_STATUS(0, post("Content-Length: 9223372036854775807\r\n"));
+  EXPECT_STATUS(0, post_with("Content-Length: 9223372036854775807\r\n"));
 }
 
 TEST(Framing, TwoLengthsAre400EvenWhenEqual) {
-  EXPECT_STATUS(400, post("Content-Length: 5\r\nContent-Length: 5\r\n"));
-  EXPECT_STATUS(400, post("Content-Length: 5\r\ncontent-length: 6\r\n"));
-  EXPECT_STATUS(400, post("Content-Length: 0\r\nContent-Length: 5\r\n"));
-  EXPECT_STATUS(400, post("Content-Length:\r\nContent-Length: 5\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length: 5\r\nContent-Length: 5\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length: 5\r\ncontent-length: 6\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length: 0\r\nContent-Length: 5\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length:\r\nContent-Length: 5\r\n"));
 }
 
 TEST(Framing, LengthAndEncodingTogetherAre400) {
-  EXPECT_STATUS(400, post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"));
-  EXPECT_STATUS(400, post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"));
-  EXPECT_STATUS(400, post("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"));
-  EXPECT_STATUS(400, post("Transfer-Encoding:\r\nContent-Length: 5\r\n"));
-  EXPECT_STATUS(400, post("Content-Length: 5\r\nTransfer-Encoding: identity\r\n"));
-  EXPECT_STATUS(400, post("Content-Length: 5\r\nX: y\r\nTransfer-encoding: CHUNKED\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding:\r\nContent-Length: 5\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length: 5\r\nTransfer-Encoding: identity\r\n"));
+  EXPECT_STATUS(400, post_with("Content-Length: 5\r\nX: y\r\nTransfer-encoding: CHUNKED\r\n"));
 }
 
 TEST(Framing, OnlyPlainChunkedIsAnEncoding) {
-  EXPECT_STATUS(0, post("Transfer-Encoding: chunked\r\n"));
-  EXPECT_STATUS(0, post("transfer-encoding: Chunked \r\n"));
+  EXPECT_STATUS(0, post_with("Transfer-Encoding: chunked\r\n"));
+  EXPECT_STATUS(0, post_with("transfer-encoding: Chunked \r\n"));
   for (const char* value : {"",
                             "identity",
                             "gzip",
@@ -111,25 +111,26 @@ TEST(Framing, OnlyPlainChunkedIsAnEncoding) {
                             "chunked\v",
                             "\vchunked",
                             "gzip;q=1, chunked"}) {
-    EXPECT_STATUS(400, post("Transfer-Encoding: " + std::string(value) + "\r\n"));
+    EXPECT_STATUS(400, post_with("Transfer-Encoding: " + std::string(value) + "\r\n"));
   }
 }
 
 TEST(Framing, UnknownCodingsBelowChunkedAre501) {
-  EXPECT_STATUS(501, post("Transfer-Encoding: gzip, chunked\r\n"));
-  EXPECT_STATUS(501, post("Transfer-Encoding: foo,chunked\r\n"));
+  EXPECT_STATUS(501, post_with("Transfer-Encoding: gzip, chunked\r\n"));
+  EXPECT_STATUS(501, post_with("Transfer-Encoding: foo,chunked\r\n"));
 }
 
 TEST(Framing, TwoEncodingsAre400) {
-  EXPECT_STATUS(400, post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"));
-  EXPECT_STATUS(400, post("Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n"));
-  EXPECT_STATUS(400, post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"));
-  EXPECT_STATUS(400, post("Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n"));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n"));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n"));
 }
 
 TEST(Framing, EncodingInHttp10Is400) {
-  EXPECT_STATUS(400, post("Transfer-Encoding: chunked\r\n", "HTTP/1.0"));
-  EXPECT_STATUS(400, post("Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n", "HTTP/1.0"));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: chunked\r\n", "HTTP/1.0"));
+  EXPECT_STATUS(400,
+                post_with("Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n", "HTTP/1.0"));
 }
 
 TEST(Framing, DisguisedFramingFieldsAre400) {
@@ -141,14 +142,14 @@ TEST(Framing, DisguisedFramingFieldsAre400) {
         "Transfer\r-Encoding: chunked\r\n", "Transfer-Encoding:\n chunked\r\n",
         "Content-Length\r\n: 5\r\n", "Content-Length : 5\r\n", ": chunked\r\n",
         "Transfer-Encoding;: chunked\r\n"}) {
-    EXPECT_STATUS(400, post(line));
-    EXPECT_STATUS(400, post("Content-Length: 5\r\n" + std::string(line)));
+    EXPECT_STATUS(400, post_with(line));
+    EXPECT_STATUS(400, post_with("Content-Length: 5\r\n" + std::string(line)));
   }
   using namespace std::string_literals;
-  EXPECT_STATUS(400, post("Transfer-Encoding: \0chunked\r\n"s));
-  EXPECT_STATUS(400, post("Transfer-Encoding\0: chunked\r\n"s));
-  EXPECT_STATUS(400, post("Transfer-Encoding: chunked\0\r\n"s));
-  EXPECT_STATUS(400, post("X\0: y\r\n"s));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: \0chunked\r\n"s));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding\0: chunked\r\n"s));
+  EXPECT_STATUS(400, post_with("Transfer-Encoding: chunked\0\r\n"s));
+  EXPECT_STATUS(400, post_with("X\0: y\r\n"s));
 }
 
 TEST(Framing, AnUnderscoreNamesAnotherField) {

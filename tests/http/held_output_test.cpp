@@ -59,13 +59,13 @@ class WritesConn final : public test::InertConn {
   }
 };
 
-struct Fixture {
+struct Holding {
   WritesConn conn;
   PeerLimits limits;
   HeldRoom room;
   Transport transport{conn, limits};
 
-  Fixture() { transport.held().lend(&room); }
+  Holding() { transport.held().lend(&room); }
   static std::array<iovec, 2> parts(std::string_view text) {
     const std::size_t half = text.size() / 2;
     return {iovec{const_cast<char*>(text.data()), half},
@@ -83,7 +83,7 @@ using Texts = std::vector<std::string>;
 // The room is nobody's afterwards: later writes fail at once, nothing waits, and the next one to be
 // lent it finds nothing of this client's there.
 TEST(HeldOutput, IsLostWhenSendingThrows) {
-  Fixture f;
+  Holding f;
   EXPECT_TRUE(f.hold("one"));
   f.conn.no_memory = true;
   EXPECT_THROW((void)f.write("two"), std::bad_alloc);
@@ -96,7 +96,7 @@ TEST(HeldOutput, IsLostWhenSendingThrows) {
 }
 
 TEST(HeldOutput, FlushThatFindsNoMemoryIsAnError) {
-  Fixture f;
+  Holding f;
   EXPECT_TRUE(f.hold("one"));
   f.conn.no_memory = true;
   const Result<void> sent = f.transport.flush();
@@ -107,7 +107,7 @@ TEST(HeldOutput, FlushThatFindsNoMemoryIsAnError) {
 }
 
 TEST(HeldOutput, LeavesWithTheNextWriteInOnePiece) {
-  Fixture f;
+  Holding f;
   EXPECT_TRUE(f.hold("one"));
   EXPECT_TRUE(f.hold("two"));
   EXPECT_TRUE(f.conn.writes.empty());
@@ -119,7 +119,7 @@ TEST(HeldOutput, LeavesWithTheNextWriteInOnePiece) {
 }
 
 TEST(HeldOutput, LeavesBeforeAnythingIsReadOrAFileIsSent) {
-  Fixture f;
+  Holding f;
   EXPECT_TRUE(f.hold("one"));
   std::array<std::byte, 4> into;
   EXPECT_TRUE(f.transport.read(into));
@@ -131,7 +131,7 @@ TEST(HeldOutput, LeavesBeforeAnythingIsReadOrAFileIsSent) {
 }
 
 TEST(HeldOutput, IsBounded) {
-  Fixture f;
+  Holding f;
   const std::string most(HeldRoom::kMost - 1, 'm');
   EXPECT_FALSE(f.hold(std::string(HeldRoom::kMost + 1, 'x')));
   EXPECT_TRUE(f.transport.held().nothing());
@@ -144,7 +144,7 @@ TEST(HeldOutput, IsBounded) {
 }
 
 TEST(HeldOutput, FailureIsForGoodAndCountsWhatDidNotLeaveWhole) {
-  Fixture f;
+  Holding f;
   f.conn.most = 4;
   EXPECT_TRUE(f.hold("one"));
   EXPECT_TRUE(f.hold("two"));
@@ -165,7 +165,7 @@ TEST(HeldOutput, FailureIsForGoodAndCountsWhatDidNotLeaveWhole) {
 }
 
 TEST(HeldOutput, WriteThatFailsBehindItLosesNoneOfIt) {
-  Fixture f;
+  Holding f;
   f.conn.most = 7;
   EXPECT_TRUE(f.hold("one"));
   EXPECT_TRUE(f.hold("two"));
@@ -176,7 +176,7 @@ TEST(HeldOutput, WriteThatFailsBehindItLosesNoneOfIt) {
 }
 
 TEST(HeldOutput, WatchIsWantedOnceUntilTheSweepLetsGo) {
-  Fixture f;
+  Holding f;
   HeldOutput& held = f.transport.held();
   EXPECT_FALSE(held.take_wants_watch());
   EXPECT_TRUE(f.hold("one"));
@@ -197,7 +197,7 @@ TEST(HeldOutput, WatchIsWantedOnceUntilTheSweepLetsGo) {
 
 TEST(HeldOutput, WriterWaitsForWhoeverSendsInItsStead) {
   test::run([] {
-    Fixture f;
+    Holding f;
     ASSERT_TRUE(f.hold("one"));
     f.conn.begun = make_chan<int>();
     f.conn.go_on = make_chan<int>();
@@ -220,7 +220,7 @@ TEST(HeldOutput, WriterWaitsForWhoeverSendsInItsStead) {
 // out of order.
 TEST(HeldOutput, RaceOfWriterAndSendersKeepsEveryByteInOrder) {
   test::run([] {
-    Fixture f;
+    Holding f;
     std::string expected;
     bool done = false;
     Mutex lock;

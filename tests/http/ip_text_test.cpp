@@ -11,7 +11,7 @@ using treadle::http::parse_port;
 
 namespace {
 
-std::string parsed(std::string_view text, IpText kind = IpText::either) {
+std::string address_in(std::string_view text, IpText kind = IpText::either) {
   const auto address = parse_ip(text, 80, kind);
   return address ? address->to_string() : "no";
 }
@@ -19,13 +19,13 @@ std::string parsed(std::string_view text, IpText kind = IpText::either) {
 }  // namespace
 
 TEST(IpText, AddressesOfTheKindAskedForAreRead) {
-  EXPECT_EQ(parsed("192.0.2.7"), "192.0.2.7:80");
-  EXPECT_EQ(parsed("2001:db8::7"), "[2001:db8::7]:80");
-  EXPECT_EQ(parsed("::ffff:192.0.2.7"), "192.0.2.7:80");
-  EXPECT_EQ(parsed("192.0.2.7", IpText::v4), "192.0.2.7:80");
-  EXPECT_EQ(parsed("192.0.2.7", IpText::v6), "no");
-  EXPECT_EQ(parsed("::1", IpText::v6), "[::1]:80");
-  EXPECT_EQ(parsed("::1", IpText::v4), "no");
+  EXPECT_EQ(address_in("192.0.2.7"), "192.0.2.7:80");
+  EXPECT_EQ(address_in("2001:db8::7"), "[2001:db8::7]:80");
+  EXPECT_EQ(address_in("::ffff:192.0.2.7"), "192.0.2.7:80");
+  EXPECT_EQ(address_in("192.0.2.7", IpText::v4), "192.0.2.7:80");
+  EXPECT_EQ(address_in("192.0.2.7", IpText::v6), "no");
+  EXPECT_EQ(address_in("::1", IpText::v6), "[::1]:80");
+  EXPECT_EQ(address_in("::1", IpText::v4), "no");
 }
 
 TEST(IpText, NothingElseIs) {
@@ -41,7 +41,7 @@ TEST(IpText, NothingElseIs) {
         "1::2::3"sv,   ":"sv,
         ":::"sv,       "12345::"sv,
         "::1/64"sv,    "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000"sv})
-    EXPECT_EQ(parsed(text), "no") << text;
+    EXPECT_EQ(address_in(text), "no") << text;
 }
 
 TEST(IpText, PortsArePlainNumbers) {

@@ -10,7 +10,7 @@ using namespace treadle::http;
 namespace {
 
 // "name=value|" of each parameter, "bad" where one is malformed.
-std::string read(std::string_view parameters) {
+std::string parameters_of(std::string_view parameters) {
   ParameterReader reader(parameters);
   std::string all;
   for (;;) {
@@ -38,23 +38,24 @@ TEST(MediaType, TypeAndSubtypeAreTakenApart) {
 }
 
 TEST(MediaTypeParameters, TokensAndQuotedStringsAreRead) {
-  EXPECT_EQ(read(""), "");
-  EXPECT_EQ(read("; a=b"), "a=b|");
-  EXPECT_EQ(read(" ;a=b;; c = \"d e\" ; "), "a=b|c=d e|");
-  EXPECT_EQ(read("; a=\"\""), "a=|");
-  EXPECT_EQ(read(R"(; a="x\"y\\z;")"), R"(a=x"y\z;|)");
+  EXPECT_EQ(parameters_of(""), "");
+  EXPECT_EQ(parameters_of("; a=b"), "a=b|");
+  EXPECT_EQ(parameters_of(" ;a=b;; c = \"d e\" ; "), "a=b|c=d e|");
+  EXPECT_EQ(parameters_of("; a=\"\""), "a=|");
+  EXPECT_EQ(parameters_of(R"(; a="x\"y\\z;")"), R"(a=x"y\z;|)");
 }
 
 TEST(MediaTypeParameters, WhatClientsReallySendIsRead) {
-  EXPECT_EQ(read("; boundary=----=_Part_1_2.3"), "boundary=----=_Part_1_2.3|");
-  EXPECT_EQ(read("; boundary=a/b?c; x=y"), "boundary=a/b?c|x=y|");
-  EXPECT_EQ(read(R"(; filename="C:\dir\new.txt")"), R"(filename=C:\dir\new.txt|)");
-  EXPECT_EQ(read(R"(; filename="\\host\a")"), R"(filename=\host\a|)");
-  EXPECT_EQ(read("; filename=\"\xc3\xa9%22\""), "filename=\xc3\xa9%22|");
+  EXPECT_EQ(parameters_of("; boundary=----=_Part_1_2.3"), "boundary=----=_Part_1_2.3|");
+  EXPECT_EQ(parameters_of("; boundary=a/b?c; x=y"), "boundary=a/b?c|x=y|");
+  EXPECT_EQ(parameters_of(R"(; filename="C:\dir\new.txt")"), R"(filename=C:\dir\new.txt|)");
+  EXPECT_EQ(parameters_of(R"(; filename="\\host\a")"), R"(filename=\host\a|)");
+  EXPECT_EQ(parameters_of("; filename=\"\xc3\xa9%22\""), "filename=\xc3\xa9%22|");
 }
 
 TEST(MediaTypeParameters, MalformedOnesAreBad) {
   for (const char* bad : {"a=b", "; a", "; =b", "; a=", "; a=\"b", "; a=\"b\\\"", "; a b=c",
                           "; a=b c", "; a=b\"c\"", "; a=\"b\"c", "; a=;b=c"})
-    EXPECT_NE(read(bad).find("bad"), std::string::npos) << bad << ": " << read(bad);
+    EXPECT_NE(parameters_of(bad).find("bad"), std::string::npos)
+        << bad << ": " << parameters_of(bad);
 }

@@ -10,8 +10,6 @@ using namespace treadle::http;
 
 namespace {
 
-using Event = MultipartParser::Event;
-
 // What a parser says about `pieces`: "[name:value|]data" for each part, "." for the end of each,
 // "!" and the error's number for a failure, "?" and it where the end comes too early.
 std::string parse(std::string_view boundary, const std::vector<std::string>& pieces,
@@ -22,16 +20,16 @@ std::string parse(std::string_view boundary, const std::vector<std::string>& pie
     std::string_view rest = piece;
     while (!rest.empty()) {
       const MultipartParser::Step step = parser.next(rest);
-      if (step.event == Event::error)
+      if (step.event == MultipartParser::Event::error)
         return out + "!" + std::to_string(static_cast<int>(parser.error()));
-      if (step.event == Event::part) {
+      if (step.event == MultipartParser::Event::part) {
         out += "[";
         for (const HeaderField& f : parser.headers())
           out.append(f.name).append(":").append(f.value).append("|");
         out += "]";
       }
       out += step.data;
-      if (step.event == Event::part_end) out += ".";
+      if (step.event == MultipartParser::Event::part_end) out += ".";
       rest.remove_prefix(step.consumed);
     }
   }
@@ -182,7 +180,7 @@ TEST(MultipartParser, ErrorsStick) {
   MultipartParser parser("b", {});
   std::string_view text = "--b\nx";
   while (parser.error() == MultipartError::none) text.remove_prefix(parser.next(text).consumed);
-  EXPECT_EQ(parser.next("--b--").event, Event::error);
+  EXPECT_EQ(parser.next("--b--").event, MultipartParser::Event::error);
   EXPECT_EQ(parser.finish(), MultipartError::bad_delimiter);
 }
 
@@ -214,7 +212,7 @@ TEST(MultipartParser, TenMegabytesOfNearBoundariesAreLinearWork) {
         std::string_view rest = std::string_view(text).substr(at, piece);
         while (!rest.empty()) {
           const MultipartParser::Step step = parser.next(rest);
-          ASSERT_NE(step.event, Event::error);
+          ASSERT_NE(step.event, MultipartParser::Event::error);
           got += step.data.size();
           rest.remove_prefix(step.consumed);
           ++steps;

@@ -110,12 +110,15 @@ TEST(Multipart, OtherContentTypesAreUnsupported) {
   for (const char* type : {"", "text/plain", "multipart/mixed; boundary=b", "multipart/form-data x",
                            "application/x-www-form-urlencoded"}) {
     FakeRequest fake(type, "--b--");
-    EXPECT_EQ(MultipartReader::open(fake.request).error(), Errc::unsupported_media_type) << type;
-    EXPECT_EQ(fake.state.content_error(), Errc::unsupported_media_type);
+    EXPECT_EQ(MultipartReader::open(fake.request).error(),
+              treadle::http::Errc::unsupported_media_type)
+        << type;
+    EXPECT_EQ(fake.state.content_error(), treadle::http::Errc::unsupported_media_type);
   }
   FakeRequest twice(kType, "--b--");
   twice.state.head.headers.push_back({"Content-Type", kType});
-  EXPECT_EQ(MultipartReader::open(twice.request).error(), Errc::unsupported_media_type);
+  EXPECT_EQ(MultipartReader::open(twice.request).error(),
+            treadle::http::Errc::unsupported_media_type);
 }
 
 TEST(Multipart, BoundaryMustBeThereOnceAndProper) {
@@ -125,14 +128,15 @@ TEST(Multipart, BoundaryMustBeThereOnceAndProper) {
         std::string("; boundary=a; boundary=a"), std::string("; boundary=\"a "), std::string("; x"),
         std::string("; boundary={a}"), "; boundary=" + std::string(71, 'a')}) {
     FakeRequest fake(base + rest, "--a--");
-    EXPECT_EQ(MultipartReader::open(fake.request).error(), Errc::malformed_form) << rest;
+    EXPECT_EQ(MultipartReader::open(fake.request).error(), treadle::http::Errc::malformed_form)
+        << rest;
   }
   FakeRequest quoted(base + "; charset=utf-8; BOUNDARY=\"a b\"", "--a b--");
   EXPECT_EQ(read_all(quoted), "end");
 }
 
 TEST(Multipart, MalformedBodiesAreRefused) {
-  const std::string malformed = make_error_code(Errc::malformed_form).message();
+  const std::string malformed = make_error_code(treadle::http::Errc::malformed_form).message();
   for (const std::string& text :
        {std::string(), std::string("x"), field("a", "1"), field("a", "1") + "--b",
         std::string("--b\r\n\r\nx\r\n--b--"), field("a", "1") + "--bx",
@@ -140,17 +144,17 @@ TEST(Multipart, MalformedBodiesAreRefused) {
         field("a", "1") + "--b--\r\n" + std::string(5000, 'x'), std::string(5000, 'x')}) {
     FakeRequest fake(kType, text, 7);
     EXPECT_TRUE(read_all(fake).ends_with(malformed)) << text;
-    EXPECT_EQ(fake.state.content_error(), Errc::malformed_form);
+    EXPECT_EQ(fake.state.content_error(), treadle::http::Errc::malformed_form);
   }
 }
 
 TEST(Multipart, LimitsAreTheServersUnlessGiven) {
   const std::string text = field("a", "1") + field("b", "2") + "--b--";
-  const std::string too_large = make_error_code(Errc::form_too_large).message();
+  const std::string too_large = make_error_code(treadle::http::Errc::form_too_large).message();
   FakeRequest parts(kType, text);
   parts.limits.form_pairs = 1;
   EXPECT_EQ(read_all(parts), "a=1|" + too_large);
-  EXPECT_EQ(parts.state.content_error(), Errc::form_too_large);
+  EXPECT_EQ(parts.state.content_error(), treadle::http::Errc::form_too_large);
   FakeRequest head(kType, text);
   head.limits.part_head = 20;
   EXPECT_EQ(read_all(head), too_large);
@@ -165,14 +169,14 @@ TEST(Multipart, LimitsAreTheServersUnlessGiven) {
 
 TEST(Multipart, BodysFailureComesThrough) {
   FakeRequest fake(kType, field("a", "1"));
-  fake.body.ends_with = make_error_code(Errc::body_too_large);
-  EXPECT_EQ(read_all(fake), "a=" + make_error_code(Errc::body_too_large).message());
-  EXPECT_EQ(fake.state.content_error(), Errc::body_too_large);
+  fake.body.ends_with = make_error_code(treadle::http::Errc::body_too_large);
+  EXPECT_EQ(read_all(fake), "a=" + make_error_code(treadle::http::Errc::body_too_large).message());
+  EXPECT_EQ(fake.state.content_error(), treadle::http::Errc::body_too_large);
 }
 
 TEST(Multipart, EncodedPartsAreUnsupported) {
   FakeRequest fake(kType,
                    "--b\r\nContent-Disposition: form-data; name=a\r\n"
                    "Content-Transfer-Encoding: base64\r\n\r\nMQ==\r\n--b--");
-  EXPECT_EQ(read_all(fake), make_error_code(Errc::unsupported_media_type).message());
+  EXPECT_EQ(read_all(fake), make_error_code(treadle::http::Errc::unsupported_media_type).message());
 }

@@ -53,7 +53,7 @@ std::string with_checksum(const std::string& tlvs) {
 std::string line(const std::string& text) { return "PROXY " + text + "\r\n"; }
 
 // "source > destination", "own addresses", "more", or the error.
-std::string parsed(std::string_view bytes) {
+std::string header_in(std::string_view bytes) {
   const ProxyParse p = parse_proxy_header(bytes);
   switch (p.status) {
     case ParseStatus::need_more: return "more";
@@ -229,7 +229,7 @@ std::vector<Case> broken() {
 
 TEST(ProxyProtocol, ValidHeadersNameTheAddresses) {
   for (const auto& [bytes, outcome] : valid()) {
-    EXPECT_EQ(parsed(bytes), outcome) << bytes;
+    EXPECT_EQ(header_in(bytes), outcome) << bytes;
     const ProxyParse p = parse_proxy_header(bytes + "GET / HTTP/1.1\r\n\r\n");
     EXPECT_EQ(p.status, ParseStatus::complete) << bytes;
     EXPECT_EQ(p.size, bytes.size()) << bytes;
@@ -238,7 +238,7 @@ TEST(ProxyProtocol, ValidHeadersNameTheAddresses) {
 }
 
 TEST(ProxyProtocol, WhateverDeviatesIsRefused) {
-  for (const auto& [bytes, outcome] : broken()) EXPECT_EQ(parsed(bytes), outcome) << bytes;
+  for (const auto& [bytes, outcome] : broken()) EXPECT_EQ(header_in(bytes), outcome) << bytes;
 }
 
 // At every prefix of a valid header it asks for more, and never for more than the header has.

@@ -44,7 +44,7 @@ void tell(Response& res, const Request& req) {
             body ? *body : "broken");
 }
 
-std::shared_ptr<ServerState> make_state() {
+std::shared_ptr<ServerState> make_numbers() {
   Router router;
   router.handle("/n/{n}", tell);
   router.handle("POST /n/{n}", tell);
@@ -142,7 +142,7 @@ std::string without_dates(std::string text) {
 
 TEST(RepeatedRequest, IsAnsweredAsANewOneIs) {
   test::run([] {
-    const auto state = make_state();
+    const auto state = make_numbers();
     std::string expected;
     for (const std::string& request : requests()) expected += alone(state, request);
     expected = without_dates(expected);
@@ -154,7 +154,7 @@ TEST(RepeatedRequest, IsAnsweredAsANewOneIs) {
 // Clients take turns, and so share what the server remembers.
 TEST(RepeatedRequest, OfAnotherConnectionIsNoOther) {
   test::run([] {
-    const auto state = make_state();
+    const auto state = make_numbers();
     std::string expected;
     std::string got;
     for (const std::string& request : requests()) {
@@ -168,7 +168,7 @@ TEST(RepeatedRequest, OfAnotherConnectionIsNoOther) {
 
 TEST(RepeatedRequest, OfAnotherServerIsRoutedByItsOwnRoutes) {
   test::run([] {
-    const auto one = make_state();
+    const auto one = make_numbers();
     Router router;
     router.handle("/n/{m}", [](Response& res, const Request& req) {
       res.print("m={} n={}", req.path_value("m"), req.path_value("n"));
@@ -184,7 +184,7 @@ TEST(RepeatedRequest, OfAnotherServerIsRoutedByItsOwnRoutes) {
 // The head of the request before must not stand for one that has not come whole.
 TEST(RepeatedRequest, HalfAHeadBehindItHasNoMethodYet) {
   test::run([] {
-    const auto state = make_state();
+    const auto state = make_numbers();
     const std::string head = "HEAD /n/1 HTTP/1.1\r\nHost: a.example\r\n\r\n";
     const std::string got = exchange(state, {head, head, head, head, "GE"}, true);
     // With a body, unlike an answer to HEAD.

@@ -53,7 +53,7 @@ void expect(std::vector<std::string> patterns, const std::vector<Asked>& table) 
   }
 }
 
-bool conflict(std::string_view a, std::string_view b) {
+bool cannot_add_both(std::string_view a, std::string_view b) {
   RouteTree tree;
   tree.add(parse_route_pattern(a));
   try {
@@ -119,23 +119,23 @@ TEST(RouteRules, AHostWins) {
 }
 
 TEST(RouteRules, PatternsOfWhichNeitherIsNarrowerConflict) {
-  EXPECT_TRUE(conflict("GET /", "/index.html"));
-  EXPECT_TRUE(conflict("/posts/{id}", "/{kind}/latest"));
-  EXPECT_TRUE(conflict("/a/{x}/", "/{y}/b/{z...}"));
-  EXPECT_TRUE(conflict("/{x}", "/{y}"));
-  EXPECT_TRUE(conflict("/tree/", "/tree/{rest...}"));
-  EXPECT_TRUE(conflict("HEAD /{x}", "GET /a"));
-  EXPECT_TRUE(conflict("GET shop.test/", "shop.test/index.html"));
+  EXPECT_TRUE(cannot_add_both("GET /", "/index.html"));
+  EXPECT_TRUE(cannot_add_both("/posts/{id}", "/{kind}/latest"));
+  EXPECT_TRUE(cannot_add_both("/a/{x}/", "/{y}/b/{z...}"));
+  EXPECT_TRUE(cannot_add_both("/{x}", "/{y}"));
+  EXPECT_TRUE(cannot_add_both("/tree/", "/tree/{rest...}"));
+  EXPECT_TRUE(cannot_add_both("HEAD /{x}", "GET /a"));
+  EXPECT_TRUE(cannot_add_both("GET shop.test/", "shop.test/index.html"));
 
-  EXPECT_FALSE(conflict("/posts/{id}", "/posts/latest"));
-  EXPECT_FALSE(conflict("GET /posts/{id}", "POST /{kind}/latest"));
-  EXPECT_FALSE(conflict("shop.test/", "/index.html"));
-  EXPECT_FALSE(conflict("GET shop.test/", "/index.html"));
-  EXPECT_FALSE(conflict("shop.test/{x}/b", "mail.test/a/{y}"));
-  EXPECT_FALSE(conflict("/{x}/", "/{x}/{$}"));
-  EXPECT_FALSE(conflict("/{x}", "/{$}"));
-  EXPECT_FALSE(conflict("GET /a", "/{x}"));
-  EXPECT_FALSE(conflict("HEAD /a", "GET /{x}"));
+  EXPECT_FALSE(cannot_add_both("/posts/{id}", "/posts/latest"));
+  EXPECT_FALSE(cannot_add_both("GET /posts/{id}", "POST /{kind}/latest"));
+  EXPECT_FALSE(cannot_add_both("shop.test/", "/index.html"));
+  EXPECT_FALSE(cannot_add_both("GET shop.test/", "/index.html"));
+  EXPECT_FALSE(cannot_add_both("shop.test/{x}/b", "mail.test/a/{y}"));
+  EXPECT_FALSE(cannot_add_both("/{x}/", "/{x}/{$}"));
+  EXPECT_FALSE(cannot_add_both("/{x}", "/{$}"));
+  EXPECT_FALSE(cannot_add_both("GET /a", "/{x}"));
+  EXPECT_FALSE(cannot_add_both("HEAD /a", "GET /{x}"));
 }
 
 // Even where a wider pattern would answer: or "/" would hide what every subtree promises.

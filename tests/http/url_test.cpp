@@ -17,7 +17,7 @@ std::vector<std::string> segments_of(std::string_view path) {
   return {decoded.segments().begin(), decoded.segments().end()};
 }
 
-Status status_of(std::string_view path) {
+Status target_status(std::string_view path) {
   DecodedPath decoded;
   return decoded.assign(path);
 }
@@ -64,19 +64,19 @@ TEST(Url, RestJoinsSegmentsFromAnIndexOn) {
 TEST(Url, EmptyAndDotSegmentsAreUnclean) {
   for (const char* path : {"//", "/a//b", "//a", "/a//", "/.", "/..", "/a/./b", "/a/../b", "/a/..",
                            "/%2e", "/%2E%2e/a", "/.%2e", "/a/%2e"}) {
-    EXPECT_EQ(status_of(path), Status::unclean) << path;
+    EXPECT_EQ(target_status(path), Status::unclean) << path;
   }
   for (const char* path : {"/", "/a", "/a/b/", "/...", "/.a", "/a.", "/..a", "/%2f", "/%2f%2f",
                            "/a%2f..%2fb", "/%252e"}) {
-    EXPECT_EQ(status_of(path), Status::clean) << path;
+    EXPECT_EQ(target_status(path), Status::clean) << path;
   }
 }
 
 TEST(Url, PathsThatCannotBeDecodedAreBad) {
   for (const char* path : {"", "a", "*", "/%", "/%4", "/%zz", "/a%00b", "/%00", "/%4g", "/a/%"}) {
-    EXPECT_EQ(status_of(path), Status::bad) << path;
+    EXPECT_EQ(target_status(path), Status::bad) << path;
   }
-  EXPECT_EQ(status_of(std::string_view("/a\0b", 4)), Status::bad);
+  EXPECT_EQ(target_status(std::string_view("/a\0b", 4)), Status::bad);
   EXPECT_EQ(segments_of("/a/%00"), Strings{});
 }
 
@@ -118,7 +118,7 @@ TEST(Url, CleanPathDropsDotsAndEmptySegments) {
   for (const auto& [path, clean] : cases) {
     EXPECT_EQ(clean_path(path), clean) << path;
     EXPECT_EQ(clean_path(clean), clean) << "twice: " << path;
-    EXPECT_EQ(status_of(clean_path(path)), Status::clean) << path;
+    EXPECT_EQ(target_status(clean_path(path)), Status::clean) << path;
   }
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "net/net_fixture.h"
+#include "runtime/sanitizer.h"
 #include "support/goroutine.h"
 #include "support/raw_client.h"
 #include "support/spawn.h"
@@ -92,7 +93,7 @@ TEST(ListenerBind, EveryAddressTakesIpv6WhereThereIsIt) {
   });
 }
 
-int option(int fd, int level, int name) {
+int socket_option(int fd, int level, int name) {
   int value = -1;
   socklen_t length = sizeof value;
   return ::getsockopt(fd, level, name, &value, &length) == 0 ? value : -1;
@@ -123,11 +124,11 @@ TEST(ListenerAccept, ConnectionsHaveTheirOptions) {
     const std::uint16_t theirs = (*client)->local_address().port();
     for (const int fd : {find_socket(ours, theirs), find_socket(theirs, ours)}) {
       ASSERT_GE(fd, 0);
-      EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
-      EXPECT_EQ(option(fd, SOL_SOCKET, SO_OOBINLINE), 1);
-      EXPECT_EQ(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-      EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
-      EXPECT_EQ(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 15);
+      EXPECT_EQ(socket_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+      EXPECT_EQ(socket_option(fd, SOL_SOCKET, SO_OOBINLINE), 1);
+      EXPECT_EQ(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+      EXPECT_EQ(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
+      EXPECT_EQ(socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 15);
     }
   });
 }
@@ -196,7 +197,7 @@ TEST(ListenerTryAccept, SaysWhetherOneHasCome) {
 
 // UBSan looks at an object's type by way of a pipe, and takes the lack of descriptors for a wrong
 // type.
-#ifdef __SANITIZE_ADDRESS__
+#if TREADLE_ASAN
 constexpr bool kFamineConfusesSanitizer = true;
 #else
 constexpr bool kFamineConfusesSanitizer = false;

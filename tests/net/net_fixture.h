@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include <treadle/net/tcp.h>
 
@@ -44,6 +45,13 @@ std::size_t fill(net::Conn& conn);
 
 inline std::span<std::byte> writable(std::string& s) {
   return std::as_writable_bytes(std::span(s));
+}
+
+// What a read ends with; none when bytes came, or the end.
+inline std::error_code read_error(net::Conn& conn) {
+  std::string buffer(100, '\0');
+  const auto n = conn.read(writable(buffer));
+  return n ? std::error_code() : n.error();
 }
 
 }  // namespace treadle::test

@@ -15,16 +15,11 @@ using namespace std::chrono_literals;
 using test::make_listener;
 using test::make_tcp_pair;
 using test::pattern;
+using test::read_error;
 using test::read_exactly;
 using test::Task;
 using test::TcpPair;
 using test::writable;
-
-std::error_code read_error(Conn& conn) {
-  std::string buffer(100, '\0');
-  const auto n = conn.read(writable(buffer));
-  return n ? std::error_code() : n.error();
-}
 
 TEST(TcpContextRead, CancelledBeforeTakesNothing) {
   test::run([] {

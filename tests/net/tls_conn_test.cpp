@@ -12,12 +12,15 @@
 namespace treadle::net {
 namespace {
 
+using test::at_version;
 using test::FaultyConn;
+using test::kTlsVersions;
 using test::make_pipe;
 using test::make_tls_server;
 using test::pattern;
 using test::PeerOptions;
 using test::read_all;
+using test::read_error;
 using test::read_exactly;
 using test::shake_hands;
 using test::SslPeer;
@@ -26,21 +29,11 @@ using test::TlsFiles;
 using test::TlsPair;
 using test::writable;
 
-std::error_code read_error(Conn& conn) {
-  std::string buffer(100, '\0');
-  const auto n = conn.read(writable(buffer));
-  return n ? std::error_code() : n.error();
-}
-
-constexpr int kVersions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-
-PeerOptions at_version(int version) { return {.min_version = version, .max_version = version}; }
-
 TEST(TlsConnHandshake, BothVersionsCarryBytesBothWays) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       PeerOptions options = at_version(version);
       options.ca_file = files.ca_file;
       TlsPair pair = shake_hands(server, options);
@@ -168,7 +161,7 @@ TEST(TlsConnEnd, CloseNotifyIsACleanEnd) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       TlsPair pair = shake_hands(server, at_version(version));
       ASSERT_TRUE(pair.server_result);
       ASSERT_TRUE(pair.client->write("last words"));
@@ -188,7 +181,7 @@ TEST(TlsConnEnd, MereFinIsTruncation) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       TlsPair pair = shake_hands(server, at_version(version));
       ASSERT_TRUE(pair.server_result);
       ASSERT_TRUE(pair.client->write("all"));
@@ -206,7 +199,7 @@ TEST(TlsConnEnd, ShutdownWriteSaysCloseNotifyThenFinAndReadingGoesOn) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       TlsPair pair = shake_hands(server, at_version(version));
       ASSERT_TRUE(pair.server_result);
       ASSERT_TRUE(pair.server->write_all("bye"));

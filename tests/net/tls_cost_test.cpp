@@ -5,6 +5,7 @@
 #include <treadle/net/tls_conn.h>
 
 #include "net/net_fixture.h"
+#include "runtime/sanitizer.h"
 #include "support/pipe_conn.h"
 #include "support/stub_conn.h"
 #include "support/tls_fixture.h"
@@ -84,7 +85,7 @@ TEST(TlsCostCalls, BulkGoesOutInPiecesOfTwoRecords) {
   });
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !TREADLE_ASAN && !TREADLE_TSAN
 TEST(TlsCostMemory, IdleConnectionHoldsNoBuffers) {
   test::run([] {
     const TlsFiles files;

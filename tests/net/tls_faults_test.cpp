@@ -13,7 +13,9 @@
 namespace treadle::net {
 namespace {
 
+using test::at_version;
 using test::FaultyConn;
+using test::kTlsVersions;
 using test::make_pipe;
 using test::make_tls_server;
 using test::pattern;
@@ -26,15 +28,11 @@ using test::Task;
 using test::TlsFiles;
 using test::TlsPair;
 
-constexpr int kVersions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-
-PeerOptions at_version(int version) { return {.min_version = version, .max_version = version}; }
-
 TEST(TlsFaultsClient, AbortsAtEveryByteOfTheHandshake) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       std::uint64_t whole = 0;
       for (std::uint64_t n = 0; n <= whole; ++n) {
         auto [ours, theirs] = make_pipe();
@@ -78,7 +76,7 @@ TEST(TlsFaultsServer, WritesFailAtEveryByteOfTheHandshake) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       for (std::uint64_t n = 0;; n += n < 100 ? 1 : 13) {
         auto [ours, theirs] = make_pipe();
         auto faulty = std::make_unique<FaultyConn>(std::move(ours));
@@ -97,7 +95,7 @@ TEST(TlsFaultsPieces, OfOneByteWorkBothWays) {
   test::run([] {
     const TlsFiles files;
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       test::TcpPair tcp = test::make_tcp_pair();
       auto stutter = std::make_unique<FaultyConn>(std::move(tcp.server));
       stutter->read_in_pieces({}, 1);
@@ -220,7 +218,7 @@ TEST(TlsFaultsGarbage, InTheStreamEndsIt) {
         std::string_view("\x17\x03\x03\x00\x20 not encrypted by anybody at all.", 37),
         std::string_view("\x16\x03\x03\x00\x01\x00", 6), "GET / HTTP/1.1\r\n\r\n",
         std::string_view("\x17\x03\x03\xff\xff", 5)};
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       for (const std::string_view bytes : junk) {
         TlsPair pair = shake_hands(server, at_version(version));
         ASSERT_TRUE(pair.server_result);

@@ -10,13 +10,12 @@ namespace {
 
 using test::issue;
 using test::Issued;
+using test::kTlsVersions;
 using test::make_tls_server;
 using test::PeerOptions;
 using test::shake_hands;
 using test::TlsFiles;
 using test::TlsPair;
-
-constexpr int kVersions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 // A connection that is used, so that the client has had its tickets, and its newest session.
 std::shared_ptr<SSL_SESSION> session_of(const TlsServer& server, const PeerOptions& options) {
@@ -49,7 +48,7 @@ TEST(TlsResumption, WorksAndKeepsWhatWasAgreedOn) {
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}},
                                               .client_auth = ClientAuth::require,
                                               .client_ca_file = files.ca_file});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       PeerOptions options{.min_version = version, .max_version = version, .certificate = &alice};
       options.alpn = "\x08http/1.1";
       const auto session = session_of(server, options);
@@ -69,7 +68,7 @@ TEST(TlsResumption, SurvivesAReloadButNotAnotherProcess) {
     const TlsFiles files;
     TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
     const TlsServer stranger = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       const PeerOptions options{.min_version = version, .max_version = version};
       const auto session = session_of(server, options);
       ASSERT_TRUE(server.reload());
@@ -84,7 +83,7 @@ TEST(TlsResumption, StaysWithItsHost) {
     const TlsFiles files;
     const auto other = files.write("b", issue({.names = {"b.example"}}, &files.ca));
     const TlsServer server = make_tls_server({.certificates = {{files.site_file}, {other}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       // Two names of one certificate, two certificates, a name and none, unknown names.
       const std::pair<const char*, const char*> pairs[] = {{"one.w.example", "two.w.example"},
                                                            {"a.example", "b.example"},
@@ -114,7 +113,7 @@ TEST(TlsResumption, EndsWhenMoreIsDemandedOfClients) {
     const Issued bob = issue({.common_name = "bob", .key = 4}, &new_ca);
     files.tree.write("new-ca.pem", new_ca.pem());
     TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       PeerOptions options{.min_version = version, .max_version = version};
       TlsServerOptions demands{.certificates = {{files.site_file}}};
       ASSERT_TRUE(server.reload(demands));
@@ -138,7 +137,7 @@ TEST(TlsResumption, CanBeSwitchedOff) {
     const TlsFiles files;
     const TlsServer server =
         make_tls_server({.certificates = {{files.site_file}}, .ticket_rotation = Duration::zero()});
-    for (const int version : kVersions) {
+    for (const int version : kTlsVersions) {
       TlsPair pair = shake_hands(server, {.min_version = version, .max_version = version});
       ASSERT_TRUE(pair.server_result);
       ASSERT_TRUE(pair.server->write_all("x"));

@@ -86,6 +86,11 @@ struct PeerOptions {
   bool ask_for_ocsp = false;
 };
 
+inline constexpr int kTlsVersions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+inline PeerOptions at_version(int version) {
+  return {.min_version = version, .max_version = version};
+}
+
 // OpenSSL's client over a Conn. Parks where the Conn parks.
 class SslPeer {
  public:

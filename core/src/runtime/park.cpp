@@ -1,4 +1,5 @@
 // gopark, goready and the switches between goroutines. The protocol stands in sched.h.
+#include <cstdint>
 #include <utility>
 
 #include "runtime/bubble.h"
@@ -77,11 +78,11 @@ void prefetch_followers([[maybe_unused]] const P* p) noexcept {
 #if !TREADLE_TSAN
   if (const G* g = p->runq.guess(3)) __builtin_prefetch(g);
   if (const G* g = p->runq.guess(1)) {
-    const auto* sp = static_cast<const std::byte*>(__atomic_load_n(&g->sched.sp, __ATOMIC_RELAXED));
-    __builtin_prefetch(sp);
-    __builtin_prefetch(sp + 64);
-    __builtin_prefetch(sp + 128);
-    __builtin_prefetch(sp + 192);
+    // A number: one that never ran has no stack yet, and a null pointer must not be moved.
+    const auto sp =
+        reinterpret_cast<std::uintptr_t>(__atomic_load_n(&g->sched.sp, __ATOMIC_RELAXED));
+    for (std::uintptr_t at = 0; at < 256; at += 64)
+      __builtin_prefetch(reinterpret_cast<const void*>(sp + at));
   }
 #endif
 }
