@@ -1,9 +1,6 @@
 // What waits for what follows it: on TCP told by the packets that arrive, on TLS by what is asked
 // of the connection below.
 #include <gtest/gtest.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <treadle/net/tls_conn.h>
 
@@ -16,6 +13,7 @@
 #include "support/pipe_conn.h"
 #include "support/raw_client.h"
 #include "support/stub_conn.h"
+#include "support/tcp_packets.h"
 #include "support/tls_fixture.h"
 
 namespace treadle::net {
@@ -25,6 +23,7 @@ using test::make_listener;
 using test::make_pipe;
 using test::make_tls_server;
 using test::NotingConn;
+using test::packets_received;
 using test::RawClient;
 using test::read_exactly;
 using test::shake_hands;
@@ -39,15 +38,9 @@ struct Counted {
   Listener listener = make_listener();
   RawClient client{listener.address().port()};
   std::unique_ptr<TcpConn> server = std::move(*listener.accept());
-  std::uint32_t before = packets();
+  std::uint32_t before = packets_received(client.fd());
 
-  std::uint32_t packets() const {
-    tcp_info info{};
-    socklen_t size = sizeof info;
-    EXPECT_EQ(::getsockopt(client.fd(), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
-    return info.tcpi_segs_in;
-  }
-  std::uint32_t came() const { return packets() - before; }
+  std::uint32_t came() const { return packets_received(client.fd()) - before; }
 };
 
 TEST(CorkTcp, LastBytesAndTheEndAreOnePacket) {
