@@ -20,6 +20,8 @@ case $preset in
   *) die "TREADLE_PRESET is \"$preset\", but must be release, debug, asan or tsan" ;;
 esac
 
+# All at once where the user has to install them.
+[ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || need_packages "${packages[@]}" "${programs[@]}"
 need_packages "${packages[@]}"
 # What only the tests use is installed while the compiler works.
 need_packages "${programs[@]}" &

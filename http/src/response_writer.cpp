@@ -292,7 +292,8 @@ Result<void> ResponseWriter::transmit_parts(std::string_view extra, Part part) {
 
 Result<void> ResponseWriter::deliver(std::span<iovec> parts, std::size_t framing, std::size_t data,
                                      Part part) {
-  if (part == Part::last && !keep_alive_) transport_->conn().set_cork(net::Conn::Cork::in);
+  if (part == Part::last && !keep_alive_ && (!declared_ || length_satisfied()))
+    transport_->conn().set_cork(net::Conn::Cork::in);  // the end of our side comes next
   try {
     if (part == Part::more || !may_be_held() || !transport_->hold(parts))
       return send(parts, framing, data);

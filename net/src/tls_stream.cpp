@@ -108,14 +108,23 @@ struct StreamBio {
 
   // This thread's, or null without memory. By value, and never inlined: see TlsStream::enter().
   [[gnu::noinline]] static BIO* of_thread() noexcept {
-    thread_local BioPtr mine;
     asm volatile("");
-    if (!mine) {
-      mine.reset(BIO_new(method()));
-      if (mine) BIO_set_init(mine.get(), 1);
+    if (thread_bio == nullptr) {
+      thread_bio = BIO_new(method());
+      if (thread_bio == nullptr) return nullptr;
+      BIO_set_init(thread_bio, 1);
+      thread_local const ThreadEnd end;
+      (void)end;
     }
-    return mine.get();
+    return thread_bio;
   }
+
+ private:
+  // A stream may be called by thread_locals that die later. They get a BIO that is never freed.
+  struct ThreadEnd {
+    ~ThreadEnd() { BIO_free(std::exchange(thread_bio, nullptr)); }
+  };
+  static inline constinit thread_local BIO* thread_bio = nullptr;
 };
 
 const std::string TlsStream::kNoText;

@@ -16,7 +16,7 @@
 
 namespace treadle::net::tls {
 
-// An SSL object whose BIO is a pair of buffers here. What the peer sent is put in by input_room()
+// An SSL object, with a pair of buffers for a BIO. What the peer sent is put in by input_room()
 // and add_input(); what is for the peer comes out by take_output(). No call parks or does I/O, so
 // OpenSSL is never left by a park. One caller at a time; TlsConn has the lock.
 class TlsStream {

@@ -44,7 +44,7 @@ bool comes_true(F wanted) {
   return false;
 }
 
-TEST(ThreadActivity, TellsBlockedFromRunnable) {
+TEST(BlockersThreadActivity, TellsBlockedFromRunnable) {
   Pipe pipe;
   std::atomic<int> blocked{0}, running{0};
   std::atomic<bool> stop{false};
@@ -70,7 +70,7 @@ TEST(ThreadActivity, TellsBlockedFromRunnable) {
   computer.join();
 }
 
-TEST(ThreadActivity, IsUnknownOfAThreadThatIsGone) {
+TEST(BlockersThreadActivity, IsUnknownOfAThreadThatIsGone) {
   int tid = 0;
   std::thread([&] { tid = ::gettid(); }).join();
   EXPECT_TRUE(comes_true([&] { return rt::activity_of(tid) == rt::Activity::unknown; }));
@@ -84,7 +84,7 @@ void hinted(Duration length) {
 
 // A long hinted call makes the next one give its P away at once, with nothing else to do; short
 // ones end that.
-TEST(HintLength, IsLearntFromHowLongCallsWere) {
+TEST(BlockersHintLength, IsLearntFromHowLongCallsWere) {
   if (test::seeded_scheduler()) GTEST_SKIP() << "what is expected is chosen at random";
   test::run([] {
     const int procs = set_max_procs(1);  // what is learnt is the P's

@@ -159,7 +159,7 @@ TEST_F(PreemptOptionsDeathTest, NonsenseInTheEnvironmentIsNamed) {
 bool cpus_for_all() { return static_cast<int>(std::thread::hardware_concurrency()) >= max_procs(); }
 
 // A goroutine that lost its P while it computed is known from then on, for a while.
-TEST(PreemptShortSlice, FollowsALossToComputing) {
+TEST(PreemptOptionsShortSlice, FollowsALossToComputing) {
   test::run([] {
     std::atomic<bool> stop{false};
     std::vector<std::unique_ptr<Task>> others;  // work that always waits
@@ -184,7 +184,7 @@ TEST(PreemptShortSlice, FollowsALossToComputing) {
 }
 
 // One that blocks without a hint does so again, as a rule: the next time it keeps its P for less.
-TEST(PreemptShortSlice, FollowsBlocking) {
+TEST(PreemptOptionsShortSlice, FollowsBlocking) {
   test::run([] {
     std::atomic<bool> stop{false};
     std::vector<std::unique_ptr<Task>> others;
@@ -208,7 +208,7 @@ TEST(PreemptShortSlice, FollowsBlocking) {
 }
 
 // A few slices that end by themselves, and it is forgotten.
-TEST(PreemptShortSlice, IsForgotten) {
+TEST(PreemptOptionsShortSlice, IsForgotten) {
   test::run([] {
     const RuntimeStats before = runtime_stats();
     std::atomic<bool> stop{false};

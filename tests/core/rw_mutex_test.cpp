@@ -194,7 +194,7 @@ TEST(RwMutexFair, NeitherSideStarves) {
 }
 
 class RwMutexHammer : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Readers, RwMutexHammer, ::testing::Values(1, 3, 10));
+INSTANTIATE_TEST_SUITE_P(RwMutex, RwMutexHammer, ::testing::Values(1, 3, 10));
 
 TEST_P(RwMutexHammer, WritersAreAloneAndReadersOnlyWithReaders) {
   test::run([] {

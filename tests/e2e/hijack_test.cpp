@@ -161,7 +161,7 @@ TEST(Hijack, IsExemptFromTheDeadline) {
   });
 }
 
-TEST(EarlyHints, ComeBeforeTheResponse) {
+TEST(HijackEarlyHints, ComeBeforeTheResponse) {
   run([] {
     RunningServer server(http::Handler{[](Response& res, const Request&) {
       EXPECT_TRUE(res.early_hints({{"Link", "</a.css>; rel=preload; as=style"}}));
@@ -181,7 +181,7 @@ TEST(EarlyHints, ComeBeforeTheResponse) {
   });
 }
 
-TEST(EarlyHints, AreNotSentToHttp10) {
+TEST(HijackEarlyHints, AreNotSentToHttp10) {
   run([] {
     RunningServer server(http::Handler{[](Response& res, const Request&) {
       EXPECT_TRUE(res.early_hints({{"Link", "</a.css>; rel=preload"}}));
@@ -193,7 +193,7 @@ TEST(EarlyHints, AreNotSentToHttp10) {
   });
 }
 
-TEST(EarlyHints, PanicOnAnInjectedLine) {
+TEST(HijackEarlyHints, PanicOnAnInjectedLine) {
   run([] {
     RunningServer server(http::Handler{[](Response& res, const Request&) {
       (void)res.early_hints({{"Link", "x\r\nSet-Cookie: evil=1"}});
@@ -204,7 +204,7 @@ TEST(EarlyHints, PanicOnAnInjectedLine) {
   });
 }
 
-TEST(EarlyHints, PanicOnFraming) {
+TEST(HijackEarlyHints, PanicOnFraming) {
   run([] {
     RunningServer server(http::Handler{[](Response& res, const Request& req) {
       (void)res.early_hints({{req.header("X-Field"), "5"}});
@@ -217,7 +217,7 @@ TEST(EarlyHints, PanicOnFraming) {
   });
 }
 
-TEST(EarlyHints, AreTooLateAfterTheHead) {
+TEST(HijackEarlyHints, AreTooLateAfterTheHead) {
   run([] {
     RunningServer server(http::Handler{[](Response& res, const Request&) {
       res.print("page");

@@ -5,7 +5,9 @@
 #include <treadle/net/tls_conn.h>
 
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "net/net_fixture.h"
@@ -43,39 +45,51 @@ struct Counted {
   std::uint32_t came() const { return packets_received(client.fd()) - before; }
 };
 
-TEST(CorkTcp, LastBytesAndTheEndAreOnePacket) {
-  test::run([] {
-    Counted c;
-    c.server->set_cork(Conn::Cork::in);
-    ASSERT_TRUE(c.server->write_all("answer"));
-    ASSERT_TRUE(c.server->shutdown_write());
-    EXPECT_EQ(c.client.read_until_close(), "answer");
-    EXPECT_EQ(c.came(), 1u);
+// `say` writes something with the cork in and ends by what takes that along; the client reads it
+// and counts. A run that is held up in between for a fifth of a second counts for nothing: the
+// kernel has not waited.
+void expect_one_packet(void (*say)(TcpConn&), std::string (*hear)(RawClient&),
+                       std::string_view said) {
+  test::run([&] {
+    std::uint32_t came = 0;
+    for (int tries = 0; came != 1 && tries < 5; ++tries) {
+      Counted c;
+      c.server->set_cork(Conn::Cork::in);
+      say(*c.server);
+      EXPECT_EQ(hear(c.client), said);
+      came = c.came();
+    }
+    EXPECT_EQ(came, 1u);
   });
+}
+
+TEST(CorkTcp, LastBytesAndTheEndAreOnePacket) {
+  expect_one_packet(
+      [](TcpConn& server) {
+        ASSERT_TRUE(server.write_all("answer"));
+        ASSERT_TRUE(server.shutdown_write());
+      },
+      [](RawClient& client) { return client.read_until_close(); }, "answer");
 }
 
 TEST(CorkTcp, LastBytesAndACloseAreOnePacket) {
-  test::run([] {
-    Counted c;
-    c.server->set_cork(Conn::Cork::in);
-    ASSERT_TRUE(c.server->write_all("answer"));
-    c.server->close();
-    EXPECT_EQ(c.client.read_until_close(), "answer");
-    EXPECT_EQ(c.came(), 1u);
-  });
+  expect_one_packet(
+      [](TcpConn& server) {
+        ASSERT_TRUE(server.write_all("answer"));
+        server.close();
+      },
+      [](RawClient& client) { return client.read_until_close(); }, "answer");
 }
 
 TEST(CorkTcp, WhatFollowsOnceItIsOutTakesTheRestAlong) {
-  test::run([] {
-    Counted c;
-    c.server->set_cork(Conn::Cork::in);
-    ASSERT_TRUE(c.server->write_all("a"));
-    EXPECT_EQ(c.server->write_now(std::as_bytes(std::span("b", 1))), 1u);
-    c.server->set_cork(Conn::Cork::out);
-    ASSERT_TRUE(c.server->write_all("c"));
-    EXPECT_EQ(c.client.read_exactly(3), "abc");
-    EXPECT_EQ(c.came(), 1u);
-  });
+  expect_one_packet(
+      [](TcpConn& server) {
+        ASSERT_TRUE(server.write_all("a"));
+        EXPECT_EQ(server.write_now(std::as_bytes(std::span("b", 1))), 1u);
+        server.set_cork(Conn::Cork::out);
+        ASSERT_TRUE(server.write_all("c"));
+      },
+      [](RawClient& client) { return client.read_exactly(3); }, "abc");
 }
 
 TEST(CorkTcp, WhatNothingFollowsLeavesAllTheSame) {

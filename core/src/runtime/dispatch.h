@@ -51,7 +51,7 @@ inline G* local_runq(P* p, bool* inherit) noexcept {
   return next && take_runnext(p, next) ? next : nullptr;
 }
 
-// The slice is a short one, or the one before was.
+// Something is known of the goroutine (G::hog), or the slice before was a short one.
 void begin_hog_slice(M* m, P* p, G* g, bool inherit) noexcept;
 
 inline void begin_tick(M* m, P* p) noexcept {

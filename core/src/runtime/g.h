@@ -84,9 +84,10 @@ struct alignas(128) G {
   std::atomic<std::int64_t> waiting_since{0};  // coarse clock, for dumps and the sweep
   std::atomic<std::uint32_t> scan{0};          // held by an inspector; see scan.h
   std::uint16_t depth = 1;                     // guard depth while not running
-  // So many slices to come are short ones, since it lost its P. The runner's.
+  // For so many slices to come it is known to do what `hog_slice` says, since it lost its P. The
+  // runner's.
   std::uint8_t hog = 0;
-  SliceKind hog_slice = SliceKind::whole;            // and of this kind
+  SliceKind hog_slice = SliceKind::whole;
   std::atomic<GStatus> status{GStatus::idle};        // stored by the state's owner
   std::atomic<WaitReason> reason{WaitReason::none};  // stored before `waiting`
   bool eh_saved = false;                             // `eh` holds something

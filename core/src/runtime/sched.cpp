@@ -382,7 +382,8 @@ void schedule(M* m) {
   }
 }
 
-// One that inherits a hog's slice goes on in it, and a hog that inherits a slice shortens it.
+// One that inherits a short slice goes on in it, and one of whom a short slice is known shortens
+// what it inherits.
 void begin_hog_slice(M* m, P* p, G* g, bool inherit) noexcept {
   const bool known = g->hog != 0;
   if (known) --g->hog;

@@ -73,8 +73,8 @@ void push_bound_locked(M* m, G* g) noexcept {
   sched.runq_size.store(sched.runq.size(), std::memory_order_relaxed);
 }
 
-// So many slices of a goroutine that lost its P without a hint are short ones; each further such
-// loss starts the count again.
+// For so many slices it is kept in mind how a goroutine lost its P; each further such loss starts
+// the count again.
 constexpr std::uint8_t kHogMemory = 8;
 
 // What hinted calls of the P that this one was lost to are to be expected to be: a long one counts

@@ -74,7 +74,8 @@ class TcpConn final : public Conn {
   // Read side only: the last read came back short, so the socket's buffer is known to be empty and
   // the next read waits without a system call.
   bool drained_ = false;
-  // Of each send: MSG_MORE while the cork is in.
+  // Of each send: MSG_MORE while the cork is in. Set by the writer; atomic since others may write
+  // in its stead meanwhile.
   std::atomic<int> send_flags_{0};
   // Write side only, told by the first large file: a peer on this machine has got a short send
   // buffer.
