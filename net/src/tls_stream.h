@@ -65,6 +65,7 @@ class TlsStream {
   void add_input(std::size_t size) noexcept;
   // The input that OpenSSL has not taken yet.
   std::span<const std::byte> input() const noexcept {
+    if (input_begin_ == input_end_) return {};  // there may be no buffer
     return {input_.get() + input_begin_, input_end_ - input_begin_};
   }
   // True while read() can say something without more input; for whoever reads.
