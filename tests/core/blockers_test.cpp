@@ -143,30 +143,21 @@ class Wire {
   std::unique_ptr<detail::Pollable> pd_;
 };
 
-// Loses its P in an unhinted call, so that it is expected to block again.
-void block_without_hint() {
-  Pipe pipe;
-  Task other([] {
-    for (int i = 0; i < 3; ++i) gosched();
-  });
-  // Counted from right before the call: starting a thread may cost the P, too, for other reasons.
-  constexpr auto kNotYet = ~std::uint64_t{0};
-  std::atomic<std::uint64_t> before{kNotYet};
-  std::thread end([&] {
-    EXPECT_TRUE(comes_true(
-        [&] { return before != kNotYet && runtime_stats().preemptions != before.load(); }));
-    pipe.write_byte('x');
-  });
-  before = runtime_stats().preemptions;
-  EXPECT_EQ(pipe.read_byte(), 'x');
-  end.join();
-  gosched();  // it has a P again
-}
+// While it lives there is one P: beside idle ones nobody wants that of a goroutine that blocks.
+struct OneProc {
+  OneProc() : before(set_max_procs(1)) {}
+  ~OneProc() { set_max_procs(before); }
+  OneProc(const OneProc&) = delete;
+  OneProc& operator=(const OneProc&) = delete;
+  const int before;
+};
 
-// Loses its P in a long hinted call, so that it is expected to make another. Who ends the call does
-// so when the P is gone, since another goroutine runs, and a long call after that. (On a busy
-// machine it may have lost the P before the call.)
-void block_with_hint() {
+// Loses its P in `call`, which calls what it is given, so that it is expected to block again. Who
+// ends the call does so when the P is gone, since another goroutine runs, and a long call after
+// that. (On a busy machine it may have lost the P before the call.)
+template <class Call>
+void block_in(Call call) {
+  const OneProc one;
   Pipe pipe;
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> turns{0}, turns_before{0};
@@ -182,7 +173,7 @@ void block_with_hint() {
     std::this_thread::sleep_for(1ms);
     pipe.write_byte('x');
   });
-  EXPECT_EQ(blocking([&] {
+  EXPECT_EQ(call([&] {
               turns_before = turns.load();
               called = true;
               return pipe.read_byte();
@@ -190,6 +181,15 @@ void block_with_hint() {
             'x');
   stop = true;
   end.join();
+  gosched();  // it has a P again
+}
+
+void block_without_hint() {
+  block_in([](auto read) { return read(); });
+}
+
+void block_with_hint() {
+  block_in([](auto read) { return blocking(read); });
 }
 
 // Both are ready at one look at the network, and the one that blocks first. Each 61st slice takes
