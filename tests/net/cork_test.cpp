@@ -135,16 +135,23 @@ class LateConn final : public WrappedConn {
   std::string late_;
 };
 
+// Two ends that have shaken hands; what the server asked of its connection is noted.
+struct Noted {
+  TlsFiles files;
+  TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
+  std::string notes;
+  TlsPair pair = [this] {
+    auto [ours, theirs] = make_pipe();
+    return shake_hands(server, std::make_unique<NotingConn>(std::move(ours), notes),
+                       std::move(theirs));
+  }();
+};
+
 TEST(CorkTls, TicketsLeaveAtOnceWhenNothingIsBehindTheHandshake) {
   test::run([] {
-    const TlsFiles files;
-    const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    auto [ours, theirs] = make_pipe();
-    std::string notes;
-    TlsPair pair = shake_hands(server, std::make_unique<NotingConn>(std::move(ours), notes),
-                               std::move(theirs));
-    ASSERT_TRUE(pair.server_result);
-    EXPECT_EQ(notes, "write write ");
+    Noted n;
+    ASSERT_TRUE(n.pair.server_result);
+    EXPECT_EQ(n.notes, "write write ");
   });
 }
 
@@ -173,18 +180,13 @@ TEST(CorkTls, TicketsWaitForTheAnswerToWhatIsThereAlready) {
 
 TEST(CorkTls, CloseNotifyLeavesWithTheEnd) {
   test::run([] {
-    const TlsFiles files;
-    const TlsServer server = make_tls_server({.certificates = {{files.site_file}}});
-    auto [ours, theirs] = make_pipe();
-    std::string notes;
-    TlsPair pair = shake_hands(server, std::make_unique<NotingConn>(std::move(ours), notes),
-                               std::move(theirs));
-    ASSERT_TRUE(pair.server_result);
-    notes.clear();
-    ASSERT_TRUE(pair.server->shutdown_write());
-    EXPECT_EQ(notes, "cork write end ");
-    EXPECT_EQ(pair.client->read_some(), "");
-    EXPECT_TRUE(pair.client->clean_end());
+    Noted n;
+    ASSERT_TRUE(n.pair.server_result);
+    n.notes.clear();
+    ASSERT_TRUE(n.pair.server->shutdown_write());
+    EXPECT_EQ(n.notes, "cork write end ");
+    EXPECT_EQ(n.pair.client->read_some(), "");
+    EXPECT_TRUE(n.pair.client->clean_end());
   });
 }
 
