@@ -43,12 +43,14 @@ need_packages() {
 }
 
 # Configures the preset where that was not done, or where the presets have changed since, and builds
-# the given targets (all when there are none). What it prints goes to standard error.
+# the given targets (all when there are none). What it prints goes to standard error. TREADLE_UNITY=ON
+# in the environment sets what CMakeLists.txt describes under this name.
 build_preset() {
   local preset=$1 dir=$top/build/$1
   shift
   if [ ! -f "$dir/build.ninja" ] || [ "$top/CMakePresets.json" -nt "$dir/build.ninja" ]; then
-    (cd "$top" && cmake --preset "$preset") >&2 || die "cannot configure, see above"
+    (cd "$top" && cmake --preset "$preset" ${TREADLE_UNITY:+"-DTREADLE_UNITY=$TREADLE_UNITY"}) >&2 ||
+      die "cannot configure, see above"
   fi
   ninja -C "$dir" "$@" >&2 || die "the build failed, see above"
 }
