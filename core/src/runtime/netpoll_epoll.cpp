@@ -1,3 +1,25 @@
+// All Ps share one epoll instance, as in Go: whoever looks finds whatever is ready, and no
+// connection waits for a P whose goroutine computes.
+//
+// Rejected: an instance per P. What it could bring at most was measured with the bare plaintext
+// loop (loadtest/peers/bare), two threads that share an edge-triggered instance against two with
+// one each, connections dealt in turn; two CPUs, a load of two threads on the same ones,
+// kernel 6.18, 150 to 250 windows of 30 ms in turn. Shared over own, the medians of five runs, two
+// of them with every thread pinned:
+//   - 64 connections: CPU per request 0.98 to 1.00, requests/s 1.00 to 1.03;
+//   - 512: CPU 1.00 to 1.03, requests/s 0.95 to 1.02.
+// The quartiles lie 4 to 6 % off in a quiet run, 10 to 30 % in a loud one. At 60,000 requests a
+// second, one run each, the shared one was the cheaper: 10.0 against 10.4 us and 9.6 against 10.8.
+// So 3 % of the CPU at most, within the noise, although 17 % to 45 % of the events came to another
+// thread than the connection's last one.
+//
+// In treadle with two Ps under the same load all of epoll_wait is 5 % of the CPU (perf, cpu-clock),
+// waiting for its locks 0.1 %. At saturation a request takes 0.09 (64 connections) and 0.02 (512)
+// calls of it, and 23 % and 46 % of goroutines go on on another P than before; at 60,000 requests a
+// second 0.6 and 0.5 calls, half of which find nothing, and 48 % and 49 %. Two processes of one P
+// each, which share nothing at all, need 0.93 to 1.01 of the CPU at saturation (0.96 to 1.00 at 64
+// connections) for 0.98 to 1.05 (64) and 1.08 to 1.12 (512) of the requests/s, and 1.08 and 1.10 of
+// the CPU at 60,000. What many CPUs would do to the instance's lock two cannot tell.
 #include "runtime/netpoll_epoll.h"
 
 #include <sys/syscall.h>
