@@ -232,6 +232,14 @@ Result<void> set_keep_alive(int fd, Duration silence) {
   return get_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
+bool has_congestion_control(int fd, std::string_view name) noexcept {
+  std::array<char, 16> buffer{};  // TCP_CA_NAME_MAX; it ends with zeros
+  socklen_t length = buffer.size();
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, buffer.data(), &length) < 0) return false;
+  const std::string_view got(buffer.data(), length);
+  return got.substr(0, got.find('\0')) == name;
+}
+
 UniqueFd::~UniqueFd() {
   if (fd_ >= 0) ::close(fd_);
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <treadle/net/addr.h>
@@ -65,6 +66,7 @@ Result<void> set_keep_alive(int fd, Duration silence);
 Result<void> set_option(int fd, int level, int name, int value);
 int get_option(int fd, int level, int name) noexcept;  // -errno on failure
 bool is_tcp(int fd) noexcept;
+bool has_congestion_control(int fd, std::string_view name) noexcept;  // false on failure
 
 // Owns a descriptor until it is released.
 class UniqueFd {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,7 +11,9 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <string>
 #include <system_error>
+#include <tuple>
 #include <vector>
 
 namespace treadle::test {
@@ -44,11 +47,18 @@ struct PairListener {
 };
 
 PairListener& pair_listener(const PairOptions& options) {
-  static std::map<std::pair<int, int>, PairListener> all;
-  PairListener& listener = all[{options.send_buffer, options.receive_buffer}];
+  static std::map<std::tuple<int, int, std::string>, PairListener> all;
+  const std::string& control = options.congestion_control;
+  PairListener& listener = all[{options.send_buffer, options.receive_buffer, control}];
   if (listener.fd >= 0) return listener;
   // The buffers' sizes are set before the handshake, which fixes the window's scale.
   const int fd = make_socket(options, SOCK_NONBLOCK);
+  if (!control.empty() && ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, control.data(),
+                                       static_cast<socklen_t>(control.size())) < 0) {
+    const std::system_error none(errno, std::system_category(), "TCP_CONGESTION " + control);
+    ::close(fd);
+    throw none;
+  }
   listener.address = loopback(1);
   auto* native = reinterpret_cast<sockaddr*>(&listener.address);
   socklen_t length = sizeof listener.address;

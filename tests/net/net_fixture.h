@@ -16,8 +16,9 @@
 namespace treadle::test {
 
 struct PairOptions {
-  int send_buffer = 0;     // SO_SNDBUF of both ends; 0: the system's
-  int receive_buffer = 0;  // SO_RCVBUF of both ends
+  int send_buffer = 0;                  // SO_SNDBUF of both ends; 0: the system's
+  int receive_buffer = 0;               // SO_RCVBUF of both ends
+  std::string congestion_control = {};  // TCP_CONGESTION of the server's end; empty: the system's
 };
 
 // The two ends of one TCP connection over 127.0.0.1.

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <string>
+#include <system_error>
+
 #include <treadle/net/file.h>
 #include <treadle/net/tcp.h>
 
@@ -127,9 +130,24 @@ TEST(SendFileTcp, DeadlineAndCloseEndIt) {
   });
 }
 
-// Bytes that leave, of `count` asked for, while nobody reads. Each call's connection is a new one.
-std::uint64_t sent_into_silence(const File& file, std::uint64_t count, int send_buffer) {
-  TcpPair pair = make_tcp_pair({.send_buffer = send_buffer, .receive_buffer = 16384});
+// Throws where the kernel has no BBR, or keeps it for others.
+TcpPair make_pair_with(const std::string& congestion_control, int send_buffer = 0) {
+  return make_tcp_pair({.send_buffer = send_buffer,
+                        .receive_buffer = 16384,
+                        .congestion_control = congestion_control});
+}
+
+bool may_use_bbr() {
+  try {
+    (void)make_pair_with("bbr");
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
+
+// Bytes that leave, of `count` asked for, while nobody reads.
+std::uint64_t sent_into_silence(const File& file, std::uint64_t count, TcpPair pair) {
   WriteResult sent;
   Task sender([&] { sent = pair.server->send_file(file, 0, count); });
   sender.wait_until_parked();
@@ -139,18 +157,30 @@ std::uint64_t sent_into_silence(const File& file, std::uint64_t count, int send_
   return sent.written;
 }
 
-TEST(SendFileTcp, LargeFileToThisMachineKeepsItsQueueShort) {
+TEST(SendFileTcp, LargeFileToThisMachineKeepsItsQueueShortWithBbr) {
   test::run([] {
+    if (!may_use_bbr()) GTEST_SKIP() << "no BBR";
     const TemporaryTree tree;
     constexpr std::size_t kSize = 8 << 20;
     tree.write("f", pattern(kSize));
     const File file = *File::open(tree.path("f"));
     // 128 KiB in the send buffer, and what the peer's receive buffer takes. Untouched, the send
     // buffer takes megabytes.
-    const std::uint64_t usual = sent_into_silence(file, kSize, 0);
+    const std::uint64_t usual = sent_into_silence(file, kSize, make_pair_with("bbr"));
     EXPECT_GT(usual, 16384u);
     EXPECT_LT(usual, 512u * 1024);
-    EXPECT_LT(sent_into_silence(file, kSize, 16384), 128u * 1024) << "a smaller one was enlarged";
+    const std::uint64_t smaller = sent_into_silence(file, kSize, make_pair_with("bbr", 16384));
+    EXPECT_LT(smaller, 128u * 1024) << "a smaller one was enlarged";
+  });
+}
+
+TEST(SendFileTcp, LargeFileToThisMachineLeavesItsQueueAloneWithout) {
+  test::run([] {
+    const TemporaryTree tree;
+    constexpr std::size_t kSize = 8 << 20;
+    tree.write("f", pattern(kSize));
+    const File file = *File::open(tree.path("f"));
+    EXPECT_GT(sent_into_silence(file, kSize, make_pair_with("reno")), 1024u * 1024);
   });
 }
 
@@ -160,7 +190,7 @@ TEST(SendFileTcp, LargeFilesToThisMachineArriveWholeAfterOneAnother) {
     const std::string text = pattern(3'000'000);
     tree.write("f", text);
     const File file = *File::open(tree.path("f"));
-    TcpPair pair = make_tcp_pair();
+    TcpPair pair = make_tcp_pair({.congestion_control = may_use_bbr() ? "bbr" : ""});
     const Range ranges[] = {{0, 262'143}, {7, 262'144}, {100'001, 2'899'999}, {0, 3'000'000}};
     Task sender([&] {
       for (const Range& r : ranges) {
@@ -183,7 +213,7 @@ TEST(SendFileTcp, LargeFileToThisMachineSeesItsTruncationAndItsDeadline) {
     constexpr std::size_t kSize = 8 << 20;
     tree.write("f", pattern(kSize));
     const File file = *File::open(tree.path("f"));
-    TcpPair pair = make_tcp_pair({.receive_buffer = 16384});
+    TcpPair pair = make_pair_with(may_use_bbr() ? "bbr" : "");
     pair.server->set_write_deadline(Deadline::after(std::chrono::milliseconds(30)));
     const auto first = pair.server->send_file(file, 0, kSize);
     EXPECT_EQ(first.error, Errc::timed_out);

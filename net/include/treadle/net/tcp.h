@@ -55,7 +55,7 @@ class TcpConn final : public Conn {
   friend struct Dialer;
 
   enum class Kind : std::uint8_t { tcp, other_stream };
-  enum class PeerPlace : std::uint8_t { untold, here, elsewhere };
+  enum class FileQueue : std::uint8_t { untold, kept_short, left_alone };
   TcpConn(detail::Pollable pd, const SocketAddress& remote, Kind kind) noexcept
       : pd_(std::move(pd)), remote_(remote), kind_(kind) {}
   // After a read that took all there was: nothing has come that a wait would not see. Once.
@@ -77,9 +77,8 @@ class TcpConn final : public Conn {
   // Of each send: MSG_MORE while the cork is in. Set by the writer; atomic since others may write
   // in its stead meanwhile.
   std::atomic<int> send_flags_{0};
-  // Write side only, told by the first large file: a peer on this machine has got a short send
-  // buffer.
-  PeerPlace peer_place_ = PeerPlace::untold;
+  // Write side only, told by the first large file: see tcp_send_file.cpp.
+  FileQueue file_queue_ = FileQueue::untold;
 };
 
 // Connects to an address, or to "name:port", trying each of the name's addresses in turn: each but
