@@ -7,6 +7,7 @@
 #include <treadle/http/status.h>
 #include <treadle/log.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -37,7 +38,8 @@ Next Connection::begin() {
   if (!open()) return Next::close;
   head_deadline_set_ = true;
   idle_since_.store(coarse_now(), std::memory_order_relaxed);
-  conn_->set_read_deadline(deadline_after(options().header_timeout));
+  read_until_ = deadline_after(options().header_timeout);
+  conn_->set_read_deadline(read_until_);
   enter(Phase::idle);
   obey_server();
   // A client mostly sends its request right behind its connect: a look whether it is there would
@@ -58,7 +60,8 @@ Next Connection::go_idle() {
   drop_exchange();
   const TimePoint now = coarse_now();
   idle_since_.store(now, std::memory_order_relaxed);
-  conn_->set_read_deadline(deadline_after(options().idle_timeout, now));
+  read_until_ = deadline_after(options().idle_timeout, now);
+  conn_->set_read_deadline(read_until_);
   phase_.store(Phase::idle);
   obey_server();
   return Next::wait;
@@ -191,15 +194,11 @@ Next Connection::read_head() {
       if (head_read_) return Next::again;
       x_->request.head.clear();  // of another request, which the parser remembers
     }
-    if (begun && !head_deadline_set_) {
-      head_deadline_set_ = true;
-      conn_->set_read_deadline(deadline_after(options().header_timeout));
-    }
     if (!transport_.flush()) {
       says_goodbye_ = false;
       return Next::close;
     }
-    if (tls_ != nullptr && !begun) conn_->set_read_deadline(Deadline::after(kRecordTime));
+    limit_read(begun);
     const bool look = std::exchange(may_be_empty_, false);
     const Result<std::size_t> n =
         look ? conn_->read_now(in.room_for_head()) : conn_->read(in.room_for_head());
@@ -212,9 +211,8 @@ Next Connection::read_head() {
       enter(Phase::active);
       continue;
     }
-    if (in.empty())
-      return tls_ != nullptr && !n && n.error() == treadle::Errc::timed_out ? wait_on()
-                                                                            : Next::close;
+    if (tls_ != nullptr && !begun && !n && n.error() == treadle::Errc::timed_out) return wait_on();
+    if (in.empty()) return Next::close;
     if (n) return refuse(status::kBadRequest, "request ended early");
     if (n.error() == treadle::Errc::timed_out)
       return refuse(status::kRequestTimeout, "request head took too long");
@@ -222,17 +220,27 @@ Next Connection::read_head() {
   }
 }
 
+// Before each read of a head. The head's time counts from its first byte, that of a connection's
+// first one from the beginning. Over TLS a read may find that part of a record has come: then it
+// waits for the rest with an Exchange in hand, for a while only.
+void Connection::limit_read(bool begun) {
+  if (begun) {
+    const bool counts_already = std::exchange(head_deadline_set_, true);
+    if (!counts_already) read_until_ = deadline_after(options().header_timeout);
+    if (!counts_already || tls_ != nullptr) conn_->set_read_deadline(read_until_);
+    return;
+  }
+  if (tls_ == nullptr) return;
+  conn_->set_read_deadline(std::min(read_until_, Deadline::after(kRecordTime)));
+  obey_server();
+}
+
 // Part of a TLS record has come, and no more for a while: an Exchange is not held for that. What is
 // left of the time to wait goes on.
 Next Connection::wait_on() {
-  const Duration most = requests_.load(std::memory_order_relaxed) == 0 ? options().header_timeout
-                                                                       : options().idle_timeout;
-  const Deadline until = most == Duration::zero()
-                             ? Deadline::never()
-                             : Deadline(idle_since_.load(std::memory_order_relaxed) + most);
-  if (until.passed() || shed_.load()) return Next::close;
+  if (read_until_.passed() || shed_.load()) return Next::close;
   drop_exchange();
-  conn_->set_read_deadline(until);
+  conn_->set_read_deadline(read_until_);
   phase_.store(Phase::idle);
   obey_server();
   return Next::wait;

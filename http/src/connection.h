@@ -130,6 +130,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   // connection.cpp: from bytes to requests, and between them.
   Next read_head();
+  void limit_read(bool begun);
   Next go_idle();
   Next wait_on();
   void discard_input(net::Conn& conn);
@@ -195,6 +196,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool head_deadline_set_ = false;     // for the request being read
   bool head_read_ = false;             // the head in x_ is whole
   bool proxy_tls_ = false;             // the client speaks TLS with whoever sent the PROXY header
+  // For what comes next: a request's first byte, or the rest of its head. What the connection
+  // itself is told may be less.
+  Deadline read_until_;
   std::atomic<TimePoint> idle_since_;
   // Written by the connection's goroutine only, read by stats().
   std::atomic<std::uint64_t> requests_{0};

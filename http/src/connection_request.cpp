@@ -191,8 +191,13 @@ Next Connection::after_response(ResponseWriter::End how) {
   Exchange& x = *x_;
   const ResponseClaim::State claim = claim_.end();
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
-  // What the client has sent, or goes on to send, would turn our close into a reset.
-  const bool wants_more = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty();
+  // What the client has sent, or goes on to send, would turn our close into a reset, and that would
+  // destroy what of the answer has not left. Of who asks for our close no more is expected, but for
+  // an empty line or TLS's close_notify; a short answer has left by then, in one packet with our
+  // end.
+  constexpr std::uint64_t kLeavesAtOnce = 8 * 1024;
+  const bool lingers = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty() ||
+                       x.writer.body_bytes() > kLeavesAtOnce;
   if (hijacked_.load(std::memory_order_relaxed)) {
     // Not context_.end(), which may watch the peer anew: the watch is the new owner's now.
     context_.cancel();
@@ -207,7 +212,7 @@ Next Connection::after_response(ResponseWriter::End how) {
   switch (how) {
     case ResponseWriter::End::keep: break;
     case ResponseWriter::End::close:
-      if (wants_more) return linger();
+      if (lingers) return linger();
       // The answer's last bytes may wait for the end of our side, which must not be a reset.
       if (tls_ == nullptr) (void)conn_->shutdown_write();
       return Next::close;

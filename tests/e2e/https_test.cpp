@@ -135,6 +135,44 @@ TEST(Https, IdleConnectionEndsWithCloseNotify) {
   });
 }
 
+// The rest of a record is waited for with buffers in hand for a second only; a head's next record
+// has all of the head's time.
+TEST(Https, HeadInTwoRecordsHasTheHeadsTime) {
+  run([] {
+    const TlsFiles files;
+    RunningServer server(http::Handler{[](Response& res, const Request&) { res.print("ok"); }},
+                         with_tls(files));
+    Client client(server.port(), trusting(files));
+    ASSERT_TRUE(client);
+    const std::string request = get("/");
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_TRUE(client.send(request.substr(0, 10)));
+      ASSERT_TRUE(treadle::sleep(1200ms));
+      ASSERT_TRUE(client.send(request.substr(10)));
+      const std::string answer = client.read_until("ok");
+      EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << i << ": " << answer;
+    }
+  });
+}
+
+TEST(Https, EmptyLineBeginsTheHeadsTime) {
+  run([] {
+    const TlsFiles files;
+    http::ServerOptions o = with_tls(files);
+    o.header_timeout = 100ms;
+    o.idle_timeout = 60s;
+    RunningServer server(http::Handler{[](Response& res, const Request&) { res.print("ok"); }}, o);
+    Client client(server.port(), trusting(files));
+    ASSERT_TRUE(client);
+    ASSERT_TRUE(client.send(get("/")));
+    EXPECT_TRUE(client.read_until("ok").ends_with("ok"));
+    const TimePoint begin = Clock::now();
+    ASSERT_TRUE(client.send("\r\n"));
+    EXPECT_EQ(client.read_to_end(), "");
+    EXPECT_LT(Clock::now() - begin, 30s);
+  });
+}
+
 TEST(Https, PlainRequestIsAnsweredInClearText) {
   run([] {
     const TlsFiles files;

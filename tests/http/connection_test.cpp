@@ -12,6 +12,8 @@
 #include <thread>
 #include <utility>
 
+#include <treadle/go.h>
+
 #include "server_state.h"
 #include "support/faulty_conn.h"
 #include "support/goroutine.h"
@@ -170,6 +172,32 @@ TEST(Connection, LastBytesOfTheLastAnswerLeaveWithTheEnd) {
     EXPECT_EQ(notes_of("GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
               "write cork write end close ");
     EXPECT_EQ(notes_of("no request\r\n\r\n"), "cork write end close ");
+  });
+}
+
+// What comes after it, an empty line or close_notify, would turn our close into a reset, which
+// would destroy what of a large answer has not left.
+TEST(Connection, ReadsOnAfterALargeLastAnswer) {
+  test::run([] {
+    const std::string body(100'000, 'b');
+    const auto state = std::make_shared<ServerState>(
+        ServerOptions{}, Handler{[&](Response& res, const Request&) { res.write(body); }});
+    auto [theirs, ours] = test::make_pipe();
+    ServerState::start(state, {std::move(ours)});
+    ASSERT_TRUE(theirs->write_all("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    std::size_t got = 0;
+    std::array<std::byte, 4096> buffer;
+    for (;;) {
+      const Result<std::size_t> n = theirs->read(buffer);
+      if (!n || *n == 0) break;
+      got += *n;
+    }
+    EXPECT_GT(got, body.size());
+    for (int i = 0; i < 100; ++i)
+      gosched();  // it has ended its side; a close would come right behind
+    EXPECT_TRUE(theirs->write_all("\r\n"));
+    theirs->close();
+    state->connections_alive.wait();
   });
 }
 
