@@ -308,13 +308,27 @@ def older(out):
         return refuse(f"--add cannot read {file}: {e}")
 
 
+def leave_on_signals():
+    """A server or generator is stopped, and a scratch folder removed, on the way out of its block:
+    signals take that way. SIGHUP comes when the terminal is closed; nohup has it ignored."""
+    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def leave(number, _):
+        # A shell that ends repeats the terminal's SIGHUP: that must not cut the way out short.
+        for n in heeded:
+            signal.signal(n, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for n in heeded:
+        signal.signal(n, leave)
+
+
 def main(arguments):
     options, cases = ready(arguments)
     if options.list:
         list_cases()
         return 0
-    # A server or generator is stopped on the way out of its block: let signals take that way.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    leave_on_signals()
     old = older(options.out) if options.add else None
     result = measure_all(options, cases, old)
     problems = result["problems"]

@@ -1,15 +1,34 @@
-"""The command line of loadtest/compare."""
+"""The command line of loadtest/compare, and how a run that is told to end leaves nothing behind."""
 
 import contextlib
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import unittest
 
 from bench import main
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# In the place of a run: one that has a scratch folder and a child, says so and waits.
+RUNS = """
+import subprocess, sys, tempfile
+from bench import main
+from bench.server import kill_tree
+main.leave_on_signals()
+with tempfile.TemporaryDirectory() as folder:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        print(folder, child.pid, flush=True)
+        child.wait(60)
+    finally:
+        print("leaving", flush=True)
+        sys.stdin.readline()
+        kill_tree(child, gentle=True)
+"""
 
 
 def refusal(call, *arguments):
@@ -71,6 +90,40 @@ class CommandLine(unittest.TestCase):
             code, why = refusal(main.older, folder)
             self.assertEqual(code, 2)
             self.assertIn(f"cannot read {file}", why)
+
+
+class Signals(unittest.TestCase):
+    def run_until(self, *numbers, ignored=None):
+        """Sends the first signals to a run, the last one once it is on its way out because of them;
+        returns its exit code, its folder and its child's id."""
+        run = subprocess.Popen(
+            [sys.executable, "-c", RUNS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd=os.path.dirname(HERE),
+            preexec_fn=(lambda: signal.signal(ignored, signal.SIG_IGN)) if ignored else None)
+        with run:
+            folder, child = run.stdout.readline().split()
+            for number in numbers[:-1]:
+                run.send_signal(number)
+            self.assertEqual(run.stdout.readline(), b"leaving\n")
+            run.send_signal(numbers[-1])
+            run.stdin.write(b"\n")
+            run.stdin.close()
+            return run.wait(20), folder, int(child)
+
+    def test_a_run_that_is_told_to_end_leaves_nothing_behind(self):
+        for first, second in ((signal.SIGTERM, signal.SIGHUP), (signal.SIGHUP, signal.SIGHUP),
+                              (signal.SIGHUP, signal.SIGTERM)):
+            code, folder, child = self.run_until(first, second)
+            self.assertEqual(code, 128 + first)
+            self.assertFalse(os.path.exists(folder))
+            with self.assertRaises(ProcessLookupError):
+                os.kill(child, 0)
+
+    def test_a_run_under_nohup_stays_when_its_terminal_is_closed(self):
+        code, folder, _ = self.run_until(signal.SIGHUP, signal.SIGTERM, signal.SIGHUP,
+                                         ignored=signal.SIGHUP)
+        self.assertEqual(code, 128 + signal.SIGTERM)
+        self.assertFalse(os.path.exists(folder))
 
 
 if __name__ == "__main__":
