@@ -68,7 +68,8 @@ def goal(target):
     if not target.against:
         return f"{sign} {target.limit:,g} {target.unit}".strip()
     return f"{sign} {target.limit:g} of " + (
-        target.against[0] if len(target.against) == 1 else "the best of " + ", ".join(target.against))
+        target.against[0] if len(target.against) == 1 else
+        ("each of " if target.within_spread else "the best of ") + ", ".join(target.against))
 
 
 def target_table(verdicts, others):

@@ -56,6 +56,20 @@ class Evaluate(unittest.TestCase):
         self.assertEqual(evaluate(target, records).state, MISSED)
 
 
+    def test_a_bad_round_of_the_fastest_peer_does_not_make_up_for_the_others(self):
+        records = [record("treadle", n, rps=v) for n, v in ((1, 99), (2, 100), (3, 130))]
+        records += [record("h2o", n, rps=v) for n, v in ((1, 150), (2, 60), (3, 150))]
+        records += [record("go", n, rps=v) for n, v in ((1, 125), (2, 126), (3, 127))]
+        records += [record("nginx", n, errors=["1 error"], rps=500) for n in (1, 2, 3)]
+        target = Target("", "c", "rps", 1, ("h2o", "go", "nginx", "beast"), least=True,
+                        within_spread=True)
+        verdict = evaluate(target, records)
+        self.assertEqual((verdict.state, verdict.against, verdict.measured.median),
+                         (MISSED, "go", 0.8))
+        self.assertEqual(evaluate(target, records[:3]).state, UNKNOWN)
+        self.assertEqual(evaluate(target, records[3:]).state, UNKNOWN)
+
+
 class Add(unittest.TestCase):
     def test_new_cases_replace_old_ones(self):
         def run(cases, rate):
@@ -88,6 +102,9 @@ class Tables(unittest.TestCase):
     def test_goals_read_well(self):
         self.assertEqual(goal(Target("", "c", "x", 2048, unit="bytes")), "<= 2,048 bytes")
         self.assertEqual(goal(Target("", "c", "x", 0.8, ("bare",), least=True)), ">= 0.8 of bare")
+        self.assertEqual(goal(Target("", "c", "x", 1, ("go", "h2o"))), "<= 1 of the best of go, h2o")
+        self.assertEqual(goal(Target("", "c", "x", 1, ("go", "h2o"), least=True, within_spread=True)),
+                         ">= 1 of each of go, h2o")
 
     def test_a_case_shows_ratios_to_its_reference(self):
         case = by_name()["tcp-echo"]
