@@ -80,9 +80,18 @@ def target_table(verdicts, others):
             state += ", disturbed"
         against = f" ({v.against})" if len(v.target.against) > 1 and v.against else ""
         rows.append((v.target.what, goal(v.target), stats.with_spread(v.measured) + against, state))
+    return summary(verdicts) + "\n\n" + table(("figure", "goal", "measured", ""), rows)
+
+
+def summary(verdicts):
+    """How many are met, of those that could be judged."""
     met = sum(v.state == targets.MET for v in verdicts)
-    return (f"{met} of {len(verdicts)} are met.\n\n"
-            + table(("figure", "goal", "measured", ""), rows))
+    unknown = sum(v.state == targets.UNKNOWN for v in verdicts)
+    if unknown == len(verdicts):
+        return ("None of the figures could be judged: treadle, or what it is compared with, was not "
+                "measured.")
+    text = f"{met} of {len(verdicts) - unknown} are met"
+    return f"{text}; {unknown} could not be judged." if unknown else f"{text}."
 
 
 def case_table(case, records):

@@ -3,8 +3,8 @@ import unittest
 from bench import targets
 from bench.cases import by_name
 from bench.main import add_to
-from bench.report import COLUMNS, case_table, goal
-from bench.targets import MET, MISSED, UNKNOWN, Target, evaluate
+from bench.report import COLUMNS, case_table, goal, summary
+from bench.targets import MET, MISSED, UNKNOWN, Target, Verdict, evaluate
 
 
 def record(label, n, case="c", errors=(), **figures):
@@ -105,6 +105,13 @@ class Tables(unittest.TestCase):
         self.assertEqual(goal(Target("", "c", "x", 1, ("go", "h2o"))), "<= 1 of the best of go, h2o")
         self.assertEqual(goal(Target("", "c", "x", 1, ("go", "h2o"), least=True, within_spread=True)),
                          ">= 1 of each of go, h2o")
+
+    def test_only_what_was_measured_counts_as_missed_or_met(self):
+        def said(*states):
+            return summary([Verdict(None, state) for state in states])
+        self.assertEqual(said(MET, MISSED, MET), "2 of 3 are met.")
+        self.assertEqual(said(UNKNOWN, MISSED), "0 of 1 are met; 1 could not be judged.")
+        self.assertTrue(said(UNKNOWN, UNKNOWN).startswith("None of the figures could be judged: "))
 
     def test_a_case_shows_ratios_to_its_reference(self):
         case = by_name()["tcp-echo"]
