@@ -3,7 +3,7 @@ import unittest
 from bench import targets
 from bench.cases import by_name
 from bench.main import add_to
-from bench.report import COLUMNS, case_table, goal, summary
+from bench.report import COLUMNS, EXPLAINED, case_section, case_table, goal, summary
 from bench.targets import MET, MISSED, UNKNOWN, Target, Verdict, evaluate
 
 
@@ -117,6 +117,21 @@ class Tables(unittest.TestCase):
         case = by_name()["tcp-echo"]
         records = [record("bare", 1, "tcp-echo", cpu=100), record("treadle", 1, "tcp-echo", cpu=150)]
         self.assertIn("| treadle | 150 | 1.50 |", case_table(case, records))
+
+    def test_a_line_that_needs_it_is_explained_below_its_case(self):
+        case, text = by_name()["file-1k"], EXPLAINED["treadle-open"]
+        records = [record(label, 1, "file-1k", cpu=100) for label in ("bare", "treadle")]
+        self.assertNotIn(text, case_section(case, records, {}))
+        records.append(record("treadle-open", 1, "file-1k", cpu=110))
+        self.assertIn(f"File of 1 KB. {text}", case_section(case, records, {}))
+
+    def test_requests_answered_together_show_their_cpu_over_the_bare_loop(self):
+        case = by_name()["pipelined-16"]
+        records = [record("bare", 1, case.name, rps=400, cpu=100),
+                   record("treadle", 1, case.name, rps=300, cpu=140)]
+        text = case_table(case, records)
+        self.assertIn("| server | requests/s | / bare | CPU ns per request | / bare |", text)
+        self.assertIn("| treadle | 300 | 0.75 | 140 | 1.40 |", text)
 
 
 if __name__ == "__main__":
