@@ -15,6 +15,7 @@
 #   --pin            server on CPU 0, load on CPU 1; without it the kernel places both
 #   --url URL        measure a server that runs already, at this URL (case "url"; no CPU figure)
 #
+# Latencies are "-" where requests are sent 16 at a time: wrk has none of such batches.
 # The figures of one run compare with each other; across machines and days they do not. "errors"
 # counts those of all rounds. A case that fails, or has errors, is named, and the exit code is 1.
 set -euo pipefail
@@ -139,8 +140,9 @@ row() { # name, file with a line per measurement
   local errors
   errors=$(awk '{n += $5} END {printf "%d", n}' "$2")
   sort -n -k1,1 "$2" | awk -v name="$1" -v errors="$errors" '{l[NR] = $0; r = $1 / $2 * 1e6; if (NR == 1 || r < lo) lo = r; if (r > hi) hi = r}
+    function ms(us) {return us > 0 ? sprintf("%.3f", us / 1000) : "-"}
     END { split(l[int((NR + 1) / 2)], f); cpu = f[6] > 0 && f[1] > 0 ? sprintf("%.2f", f[6] / 1000 / f[1]) : "-"
-      printf "%-15s %10.0f %9.0f-%-9.0f %9.3f %9.3f %10s %7d\n", name, f[1] / f[2] * 1e6, lo, hi, f[3] / 1000, f[4] / 1000, cpu, errors }'
+      printf "%-15s %10.0f %9.0f-%-9.0f %9s %9s %10s %7d\n", name, f[1] / f[2] * 1e6, lo, hi, ms(f[3]), ms(f[4]), cpu, errors }'
   [ "$errors" -eq 0 ] || fail "$1: $errors errors"
 }
 

@@ -18,6 +18,7 @@ from bench.peers import PEERS, Site
 from bench.server import Failed
 from bench.stats import number, two_digits
 
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FILES = (("1k.bin", 1024), ("100k.bin", 100 * 1024), ("10m.bin", 10 * 1024 * 1024))
 
 
@@ -27,9 +28,11 @@ def parse(arguments):
         description="Measures treadle and its peers in turn, and reports medians, spreads and "
                     "ratios. Exit code 1: something could not be measured, 2: bad usage.")
     p.add_argument("--list", action="store_true", help="the cases and their peers")
-    p.add_argument("--quick", action="store_true", help="few cases, one round of 1 s: under 2 minutes")
-    p.add_argument("--full", action="store_true",
-                   help="also curves over connections, work per operation over size, and plots")
+    extent = p.add_mutually_exclusive_group()
+    extent.add_argument("--quick", action="store_true",
+                        help="few cases, one round of 1 s: under 2 minutes")
+    extent.add_argument("--full", action="store_true",
+                        help="also curves over connections, work per operation over size, and plots")
     p.add_argument("--case", action="append", metavar="NAME", help="only this one (again: these)")
     p.add_argument("--peer", action="append", metavar="NAME", help="only this one (again: these)")
     p.add_argument("--rounds", type=positive, metavar="N", help="of each case (3)")
@@ -37,9 +40,11 @@ def parse(arguments):
     p.add_argument("--rate", type=positive, metavar="N",
                    help="the fixed rate, instead of a quarter of treadle's saturation")
     p.add_argument("--no-pin", action="store_true", help="two workers, the kernel places everybody")
-    p.add_argument("--out", metavar="DIR", help="for REPORT.md and report.json (loadtest/reports)")
+    p.add_argument("--out", metavar="DIR", help="for REPORT.md and report.json (build/compare; loadtest/reports, which is "
+                        "committed, with --full of all cases and peers)")
     p.add_argument("--add", action="store_true",
-                   help="keep the cases that stand in DIR's report and are not measured now")
+                   help="with --case or --peer: keep the cases that stand in DIR's report and are "
+                        "not measured now")
     p.add_argument("--programs", metavar="DIR", help=argparse.SUPPRESS)
     p.add_argument("--generators", metavar="DIR", help=argparse.SUPPRESS)
     options = p.parse_args(arguments)
@@ -50,7 +55,16 @@ def parse(arguments):
     for name in options.peer or ():
         if name not in PEERS:
             p.error(f"no peer {name}; there are {', '.join(PEERS)}")
+    if options.add and not (options.case or options.peer):
+        p.error("--add needs --case or --peer: without them everything is measured anew")
+    options.out = os.path.abspath(options.out or default_out(options))
     return options
+
+
+def default_out(options):
+    """Only a whole run takes the place of the committed report, whose plots it draws anew."""
+    whole = options.full and not (options.case or options.peer)
+    return os.path.join(TOP, "loadtest", "reports") if whole else os.path.join(TOP, "build", "compare")
 
 
 def positive(text):
@@ -180,7 +194,6 @@ def make_site(folder, programs):
 
 
 def write(run, out):
-    os.makedirs(out, exist_ok=True)
     verdicts = [] if not run["cases"] else targets.evaluate_all(run["records"], run["cases"])
     run["targets"] = [{"what": v.target.what, "goal": report.goal(v.target), "state": v.state,
                        "measured": v.measured.median if v.measured else None} for v in verdicts]
@@ -226,23 +239,23 @@ def list_cases():
     print(f"{scale.NAME:16} Work per operation beside 100 to 1,000,000 others (treadle) [--full]")
 
 
-def measure_all(options, top, cases, old):
+def measure_all(options, cases, old):
     """Measures and returns the run as it stands in the JSON file. `old`: the one that it will be
     added to, or None; a curve that it has begun goes on at its rate."""
     rounds = options.rounds or (1 if options.quick else 3)
     length = options.seconds or 1.0
     begin = time.monotonic()
-    sizes = scale.Scale(os.path.join(top, "build", "release", "bin", "treadle-scale"), rounds,
+    sizes = scale.Scale(os.path.join(TOP, "build", "release", "bin", "treadle-scale"), rounds,
                         None if options.no_pin else measure.SERVER_CPU, say)
     with tempfile.TemporaryDirectory(prefix="treadle-compare-") as folder:
-        site = make_site(folder, options.programs or os.path.join(top, "build", "peers"))
-        generators = Generators(options.generators or os.path.join(top, "build", "load"))
+        site = make_site(folder, options.programs or os.path.join(TOP, "build", "peers"))
+        generators = Generators(options.generators or os.path.join(TOP, "build", "load"))
         run = Run(Bench(site, generators, length), cases, rounds, options.rate)
         run.curve_rate = curve_rate(old["rates"]) if old else 0
         run.all()
     if wants_scale(options):
         sizes.all()
-    head = machine.head(top, " ".join(["loadtest/compare", *options.words]))
+    head = machine.head(TOP, " ".join(["loadtest/compare", *options.words]))
     names = [c.name for c in cases]
     measured = names + ([scale.NAME] if sizes.records else [])
     result = {
@@ -257,33 +270,73 @@ def measure_all(options, top, cases, old):
     return result
 
 
-def main(arguments):
+def refuse(why):
+    say(f"loadtest/compare: {why}")
+    sys.exit(2)
+
+
+def ready(arguments):
+    """The options and the cases, after all that can be refused before minutes of building and
+    measuring; the folder for the report is there."""
     options = parse(arguments)
     options.words = arguments
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     cases = chosen(options)
+    if options.list:
+        return options, cases
+    if not cases and not wants_scale(options):
+        refuse("none of these peers is in these cases")
+    if not options.no_pin and os.sched_getaffinity(0) < {0, 1}:
+        refuse("pinning needs CPUs 0 and 1; use --no-pin")
+    try:
+        os.makedirs(options.out, exist_ok=True)
+        # Asks the file system, not the mode: root may write where the mode does not let it.
+        tempfile.TemporaryFile(dir=options.out).close()
+    except OSError as e:
+        refuse(f"cannot write to {options.out}: {e.strerror}")
+    return options, cases
+
+
+def older(out):
+    """The run that stands in a folder, None where there is none."""
+    file = os.path.join(out, "report.json")
+    try:
+        with open(file, encoding="utf-8") as f:
+            return json.load(f)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as e:
+        return refuse(f"--add cannot read {file}: {e}")
+
+
+def leave_on_signals():
+    """A server or generator is stopped, and a scratch folder removed, on the way out of its block:
+    signals take that way. SIGHUP comes when the terminal is closed; nohup has it ignored."""
+    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def leave(number, _):
+        # A shell that ends repeats the terminal's SIGHUP: that must not cut the way out short.
+        for n in heeded:
+            signal.signal(n, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for n in heeded:
+        signal.signal(n, leave)
+
+
+def main(arguments):
+    options, cases = ready(arguments)
     if options.list:
         list_cases()
         return 0
-    if not cases and not wants_scale(options):
-        say("loadtest/compare: none of these peers is in these cases")
-        return 2
-    if not options.no_pin and os.sched_getaffinity(0) < {0, 1}:
-        say("loadtest/compare: pinning needs CPUs 0 and 1; use --no-pin")
-        return 2
-    # A server or generator is stopped on the way out of its block: let signals take that way.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    out = options.out or os.path.join(here, "reports")
-    old = None
-    if options.add and os.path.exists(os.path.join(out, "report.json")):
-        with open(os.path.join(out, "report.json"), encoding="utf-8") as f:
-            old = json.load(f)
-    result = measure_all(options, os.path.dirname(here), cases, old)
+    leave_on_signals()
+    old = older(options.out) if options.add else None
+    result = measure_all(options, cases, old)
     problems = result["problems"]
-    print(write(add_to(old, result) if old else result, out))
-    say(f"loadtest/compare: {out}/REPORT.md, after {result['options']['took_s']} s")
+    print(write(add_to(old, result) if old else result, options.out))
     for problem in problems:
         say(f"loadtest/compare: {problem}")
+    say(f"loadtest/compare: took {result['options']['took_s']} s; the report is "
+        f"{os.path.join(options.out, 'REPORT.md')}")
     return 1 if problems else 0
 
 

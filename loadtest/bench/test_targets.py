@@ -3,8 +3,8 @@ import unittest
 from bench import targets
 from bench.cases import by_name
 from bench.main import add_to
-from bench.report import COLUMNS, case_table, goal
-from bench.targets import MET, MISSED, UNKNOWN, Target, evaluate
+from bench.report import COLUMNS, EXPLAINED, case_section, case_table, goal, summary
+from bench.targets import MET, MISSED, UNKNOWN, Target, Verdict, evaluate
 
 
 def record(label, n, case="c", errors=(), **figures):
@@ -56,6 +56,20 @@ class Evaluate(unittest.TestCase):
         self.assertEqual(evaluate(target, records).state, MISSED)
 
 
+    def test_a_bad_round_of_the_fastest_peer_does_not_make_up_for_the_others(self):
+        records = [record("treadle", n, rps=v) for n, v in ((1, 99), (2, 100), (3, 130))]
+        records += [record("h2o", n, rps=v) for n, v in ((1, 150), (2, 60), (3, 150))]
+        records += [record("go", n, rps=v) for n, v in ((1, 125), (2, 126), (3, 127))]
+        records += [record("nginx", n, errors=["1 error"], rps=500) for n in (1, 2, 3)]
+        target = Target("", "c", "rps", 1, ("h2o", "go", "nginx", "beast"), least=True,
+                        within_spread=True)
+        verdict = evaluate(target, records)
+        self.assertEqual((verdict.state, verdict.against, verdict.measured.median),
+                         (MISSED, "go", 0.8))
+        self.assertEqual(evaluate(target, records[:3]).state, UNKNOWN)
+        self.assertEqual(evaluate(target, records[3:]).state, UNKNOWN)
+
+
 class Add(unittest.TestCase):
     def test_new_cases_replace_old_ones(self):
         def run(cases, rate):
@@ -88,11 +102,36 @@ class Tables(unittest.TestCase):
     def test_goals_read_well(self):
         self.assertEqual(goal(Target("", "c", "x", 2048, unit="bytes")), "<= 2,048 bytes")
         self.assertEqual(goal(Target("", "c", "x", 0.8, ("bare",), least=True)), ">= 0.8 of bare")
+        self.assertEqual(goal(Target("", "c", "x", 1, ("go", "h2o"))), "<= 1 of the best of go, h2o")
+        self.assertEqual(goal(Target("", "c", "x", 1, ("go", "h2o"), least=True, within_spread=True)),
+                         ">= 1 of each of go, h2o")
+
+    def test_only_what_was_measured_counts_as_missed_or_met(self):
+        def said(*states):
+            return summary([Verdict(None, state) for state in states])
+        self.assertEqual(said(MET, MISSED, MET), "2 of 3 are met.")
+        self.assertEqual(said(UNKNOWN, MISSED), "0 of 1 are met; 1 could not be judged.")
+        self.assertTrue(said(UNKNOWN, UNKNOWN).startswith("None of the figures could be judged: "))
 
     def test_a_case_shows_ratios_to_its_reference(self):
         case = by_name()["tcp-echo"]
         records = [record("bare", 1, "tcp-echo", cpu=100), record("treadle", 1, "tcp-echo", cpu=150)]
         self.assertIn("| treadle | 150 | 1.50 |", case_table(case, records))
+
+    def test_a_line_that_needs_it_is_explained_below_its_case(self):
+        case, text = by_name()["file-1k"], EXPLAINED["treadle-open"]
+        records = [record(label, 1, "file-1k", cpu=100) for label in ("bare", "treadle")]
+        self.assertNotIn(text, case_section(case, records, {}))
+        records.append(record("treadle-open", 1, "file-1k", cpu=110))
+        self.assertIn(f"File of 1 KB. {text}", case_section(case, records, {}))
+
+    def test_requests_answered_together_show_their_cpu_over_the_bare_loop(self):
+        case = by_name()["pipelined-16"]
+        records = [record("bare", 1, case.name, rps=400, cpu=100),
+                   record("treadle", 1, case.name, rps=300, cpu=140)]
+        text = case_table(case, records)
+        self.assertIn("| server | requests/s | / bare | CPU ns per request | / bare |", text)
+        self.assertIn("| treadle | 300 | 0.75 | 140 | 1.40 |", text)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 #   bash loadtest/micro/run.sh yield-2 'spawn-*'    only these (shell patterns)
 #   bash loadtest/micro/run.sh --list               what there is
 #
-#   --quick          3 rounds of 0.1 s: the order of magnitude, in a minute
+#   --quick          3 rounds of 0.1 s: the order of magnitude, in two minutes once all is built
 #   --rounds N       rounds of each case; the three programs take turns in each (5)
 #   --seconds S      length of one measurement (0.3)
 #   --cpu N          the CPU that everything is pinned to; cases with two Ps take the next as well (0)
@@ -14,7 +14,8 @@
 #
 # A ratio is the median of the rounds' ratios, whose halves were measured one after the other: compare
 # ratios, and instructions, but not times of different runs. "instr." are the user-mode instructions of
-# one operation of treadle. A goal that is missed is shown, and is no error.
+# one operation of treadle, "-" where the kernel does not count them for us, or where it is no time that
+# is shown. A goal that is missed is shown, and is no error.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -180,7 +181,7 @@ row() { # case metric unit goal what
     {who = FILENAME; sub(/.*\//, "", who); seen[$1] = 1}
     $2 == "skipped" {skipped[who] = $0; sub(/^[0-9]+ /, "", skipped[who])}
     $2 == metric {value[who, $1] = $3 + 0}
-    $2 == "insns" && who == "treadle" && metric == "ns" {insns[++instructions] = $3 + 0}
+    $2 == "insns" && $3 > 0 && who == "treadle" && metric == "ns" {insns[++instructions] = $3 + 0}
     END {
       mine = cell("treadle"); go = cell("go"); fiber = cell("fiber")
       for (r in seen)
@@ -193,7 +194,7 @@ row() { # case metric unit goal what
       printf "| %s%s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", case,
         metric == "ns" ? "" : " " metric, unit, mine, go, fiber, n ? sprintf("%.2f", ratio) : "-",
         goal ~ /^r/ ? "<= " limit " x" : goal ~ /^a/ ? "<= " limit : "", reached,
-        instructions ? sprintf("%.0f", median(insns, instructions)) : "", what
+        instructions ? sprintf("%.0f", median(insns, instructions)) : "-", what
     }' "$work/treadle" "$work/go" "$work/fiber"
 }
 

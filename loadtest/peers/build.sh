@@ -26,11 +26,13 @@
 # former also X-Content-Type-Options; net/http Last-Modified and Accept-Ranges; fasthttp
 # Last-Modified. The bare programs and Beast send none.
 #
-# Files are opened for each request, by h2o once for all requests of one turn of its loop, which
-# cannot be turned off. JSON is made for each request where there is a handler: nginx returns a
-# text from its configuration, h2o /plaintext and /json from files, which costs it half of what a
-# handler in mruby does. Time-outs are each one's defaults (net/http and fasthttp have none), in
-# Beast those of its documentation's servers, and the bare programs have none.
+# Files are opened for each request; by h2o once for all requests of one turn of its loop, which
+# cannot be turned off; by treadle-bench once a second at most, and with --open-files 0, which
+# loadtest/compare calls treadle-open, for each request as well. JSON is made for each request where
+# there is a handler: nginx returns a text from its configuration, h2o /plaintext and /json from
+# files, which costs it half of what a handler in mruby does. Time-outs are each one's defaults
+# (net/http and fasthttp have none), in Beast those of its documentation's servers, and the bare
+# programs have none.
 # Over TLS all choose AES-128-GCM, as Go does and cannot be told otherwise.
 set -euo pipefail
 

@@ -4,8 +4,8 @@
 #   bash loadtest/peers/start.sh nginx|h2o --port N [--workers N] [--root DIR] [--cert PEM --key PEM]
 #
 # Fills in NAME.conf.in, in a scratch folder that it removes again, and stays until the server has
-# ended; SIGTERM and SIGINT are passed on. The server is a child of this script, its workers, where
-# they are processes, are children of that.
+# ended; SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM. The server is a child of this script,
+# its workers, where they are processes, are children of that.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -34,7 +34,7 @@ program=$(PATH=$PATH:/usr/sbin command -v "$name") || die "$name is not installe
 dir=$(mktemp -d)
 server='' asked_to_stop=''
 trap 'rm -rf "$dir"' EXIT
-trap 'asked_to_stop=1; [ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true' TERM INT
+trap 'asked_to_stop=1; [ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true' TERM INT HUP
 
 other='# tls'
 [ -z "$cert" ] || other='# plain'

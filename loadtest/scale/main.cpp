@@ -1,11 +1,7 @@
 // treadle-scale: whether an operation is as much work beside a million others as beside a hundred.
 //
-//   treadle-scale --list               the cases: name, the largest n, an operation in words
-//   treadle-scale CASE N [ROUNDS]      prints a line "ns=F" for each round: CPU nanoseconds of an
-//                                      operation
-//   treadle-scale CASE N count         for callgrind: does some operations, then twice as many
-//
-// A process measures one case for one n. loadtest/compare --full runs them all and draws the plots.
+// A process measures one case for one n; treadle-scale --help says how it is asked. All of them are
+// run by loadtest/compare --case scale, which builds it; --full draws the plots besides.
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -62,8 +58,16 @@ void measure(const Case& c, std::int64_t n, std::int64_t rounds) {
   }
 }
 
-int usage(const std::string& what) {
-  std::fprintf(stderr, "treadle-scale: %s\n", what.c_str());
+constexpr const char* kUsage =
+    R"(usage: treadle-scale CASE N [ROUNDS]   a line "ns=F" for each round (5): CPU nanoseconds of an
+                                       operation beside N others
+       treadle-scale CASE N count      for callgrind: does some operations, then twice as many
+       treadle-scale --list            the cases: name, the largest N, an operation in words
+)";
+
+// The reason comes last: it is what remains where somebody keeps but the end.
+int refuse(const std::string& why) {
+  std::fprintf(stderr, "%streadle-scale: %s\n", kUsage, why.c_str());
   return 2;
 }
 
@@ -89,16 +93,20 @@ int main(int argc, char** argv) {
     list(cases);
     return EXIT_SUCCESS;
   }
-  if (argc < 3 || argc > 4) return usage("wants --list, or a case, n, and perhaps rounds or count");
+  if (argc == 2 && (std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h")) {
+    std::fputs(kUsage, stdout);
+    return EXIT_SUCCESS;
+  }
+  if (argc < 3 || argc > 4) return refuse("wants a case and N, or --list");
   const auto c = std::ranges::find(cases, std::string_view(argv[1]), &Case::name);
-  if (c == cases.end()) return usage("no case '" + std::string(argv[1]) + "' (see --list)");
+  if (c == cases.end()) return refuse("no case '" + std::string(argv[1]) + "'");
   const std::int64_t n = number(argv[2], c->most);
   if (n < 100)
-    return usage(std::string(argv[1]) + " takes n from 100 to " + std::to_string(c->most));
+    return refuse(std::string(argv[1]) + " takes N from 100 to " + std::to_string(c->most));
   const std::string_view how = argc == 4 ? argv[3] : "5";
   const std::int64_t rounds = how == "count" ? 0 : number(how, 1000);
   if (rounds == 0 && how != "count")
-    return usage("'" + std::string(how) + "' is neither a number of rounds nor count");
+    return refuse("'" + std::string(how) + "' is neither a number of rounds nor count");
   treadle::run({.max_procs = 1, .preempt = treadle::Feature::off}, [&] {
     if (rounds > 0)
       measure(*c, n, rounds);
