@@ -34,9 +34,9 @@ enum class Next : std::uint8_t {
 // All state of a connection lives here and none on its goroutine's stack, so that between requests
 // the goroutine needs no stack at all:
 //
-//   go_on():  begin() the first time, then step(), until that says `wait`: the goroutine returns to
-//   the
-//             runtime and is called again once there is something to read. After `close`, end().
+//   go_on():  begin() the first time, then step(), until that says `wait`: the goroutine returns
+//             to the runtime and is called again once there is something to read. After `close`,
+//             end().
 //
 // Between requests it holds no Exchange either: buffers belong to requests in progress.
 //

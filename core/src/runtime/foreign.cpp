@@ -13,7 +13,6 @@ namespace {
 struct ForeignPool {
   Lock lock;
   M* free = nullptr;  // under lock; each keeps its G in curg
-  std::atomic<int> live{0};
 } pool;
 
 // Gives the thread's M back when the thread ends. Later thread_local destructors that call treadle
@@ -27,7 +26,6 @@ struct Release {
     LockGuard hold(pool.lock);
     m->link = pool.free;
     pool.free = m;
-    pool.live.fetch_sub(1, std::memory_order_relaxed);
   }
 };
 thread_local Release release;
@@ -55,12 +53,9 @@ M* foreign_m() noexcept {
   m->link = nullptr;
   m->rng = 0x9E3779B97F4A7C15ull ^ reinterpret_cast<std::uintptr_t>(m);
   m->guard.store(1, std::memory_order_relaxed);
-  pool.live.fetch_add(1, std::memory_order_relaxed);
   release.m = m;
   setm(m);
   return m;
 }
-
-int foreign_threads() noexcept { return pool.live.load(std::memory_order_relaxed); }
 
 }  // namespace treadle::rt

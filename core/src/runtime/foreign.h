@@ -16,7 +16,4 @@ extern M foreign_sentinel;
 // Makes the calling thread's M, with guard 1, and sets it. Inside enter_slow() only.
 M* foreign_m() noexcept;
 
-// How many plain threads have an M now.
-int foreign_threads() noexcept;
-
 }  // namespace treadle::rt
