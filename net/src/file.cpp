@@ -16,8 +16,13 @@
 namespace treadle::net {
 
 File::~File() {
-  // It may wait too, on a network file system.
-  if (fd_ >= 0) blocking([&] { ::close(fd_); });
+  if (fd_ < 0) return;
+  // It may wait too: on a network file system, or when the last close of what was deleted gives its
+  // blocks back.
+  if (struct stat s{}; knows(kStatIsPrompt) && sys::stat(fd_, s) == 0 && s.st_nlink > 0)
+    ::close(fd_);
+  else
+    blocking([&] { ::close(fd_); });
 }
 
 Result<File> File::open(const std::string& path) {
@@ -97,6 +102,19 @@ Result<Directory> Directory::open(const std::string& path) {
 Result<File> Directory::open_beneath(const std::string& relative) const {
   // A zero byte would end the path early: "a.txt\0.jpg" must not open a.txt.
   if (relative.find('\0') != std::string::npos) return fail_errno(ENOENT);
+  // A network's file system may wait in the open itself.
+  static std::atomic<bool> lacks_cached{false};
+  if (local_device_ != 0 && !lacks_cached.load(std::memory_order_relaxed)) {
+    const int fd = open_beneath_cached(dir_.fd(), relative);
+    if (fd >= 0) {
+      File file(fd);
+      file.local_device_ = local_device_;
+      file.known_.store(File::kStatIsPrompt, std::memory_order_relaxed);  // it is on the same mount
+      return file;
+    }
+    if (fd == -ENOENT) return fail_errno(ENOENT);
+    if (fd == -ENOSYS) lacks_cached.store(true, std::memory_order_relaxed);
+  }
   static std::atomic<bool> lacks_openat2{false};
   const int fd = blocking([&] {
     int r = -ENOSYS;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <string_view>
 
 #include "sys.h"
@@ -33,19 +34,29 @@ int open_segment(int directory, const std::string& name, int flags) noexcept {
   return fd < 0 ? link_or(error, directory, name) : fd;
 }
 
-}  // namespace
+constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
 
-int open_beneath_at_once(int directory, const std::string& relative) noexcept {
+int open_resolved(int directory, const std::string& relative, std::uint64_t resolve) noexcept {
   open_how how{};
   how.flags = kReadFlags;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  how.resolve = resolve;
   const char* path = relative.empty() ? "." : relative.c_str();
+  const long fd = ::syscall(SYS_openat2, directory, path, &how, sizeof how);
+  return fd < 0 ? -errno : static_cast<int>(fd);
+}
+
+}  // namespace
+
+int open_beneath_cached(int directory, const std::string& relative) noexcept {
+  const int fd = open_resolved(directory, relative, kBeneath | RESOLVE_CACHED | RESOLVE_NO_XDEV);
+  return fd == -EINVAL ? -ENOSYS : fd;  // kernels before 5.12 do not know RESOLVE_CACHED
+}
+
+int open_beneath_at_once(int directory, const std::string& relative) noexcept {
   // EAGAIN: something was renamed while a ".." was resolved, so that the kernel could not be sure.
   for (int tries = 0;; ++tries) {
-    const long fd = ::syscall(SYS_openat2, directory, path, &how, sizeof how);
-    const int error = errno;
-    if (fd >= 0) return static_cast<int>(fd);
-    if ((error != EAGAIN && error != EINTR) || tries == 32) return -error;
+    const int fd = open_resolved(directory, relative, kBeneath);
+    if ((fd != -EAGAIN && fd != -EINTR) || tries == 32) return fd;
   }
 }
 

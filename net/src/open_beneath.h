@@ -5,8 +5,14 @@
 
 namespace treadle::net {
 
-// Both return a descriptor, or -errno, and block the calling thread as open(2) does.
+// All return a descriptor, or -errno; but for the first they block the calling thread as open(2)
+// does.
 // `relative` holds no zero byte.
+
+// As open_beneath_at_once(), but only by what the kernel has in memory of the whole path, and on
+// the mount of `directory`: it waits for no disk. A descriptor, or -ENOENT; with any other error
+// another way has to be asked, with -ENOSYS from the start.
+int open_beneath_cached(int directory, const std::string& relative) noexcept;
 
 // By openat2(2), which resolves the whole path in the kernel. -ENOSYS where it is lacking.
 int open_beneath_at_once(int directory, const std::string& relative) noexcept;

@@ -269,6 +269,48 @@ TEST(FileBeneath, NeitherWayLosesTheRace) {
   EXPECT_GT(swaps.load(), 0);
 }
 
+// What came by memory alone; "" where another way has to be asked.
+std::string by_memory(const std::string& root, const std::string& relative) {
+  const std::string got = outcome(&open_beneath_cached, root, relative);
+  return got == "EAGAIN" || got == "EXDEV" || got == "ELOOP" ? "" : got;
+}
+
+bool opens_by_memory(const Trap& trap) {
+  (void)outcome(&at_once, trap.root(), "a.txt");
+  return by_memory(trap.root(), "a.txt") == "a";
+}
+
+TEST(FileBeneath, MemoryOpensWhatIsInsideAndNothingElse) {
+  const Trap trap;
+  if (!opens_by_memory(trap)) GTEST_SKIP() << "this kernel or file system does not";
+  for (const char* path : {"a.txt", "sub//b.txt", "..hidden", "", "sub/", "to-file", "none",
+                           "sub/inside-up", "to-sub/b.txt", "sub/none"}) {
+    const std::string said = outcome(&at_once, trap.root(), path);
+    EXPECT_EQ(by_memory(trap.root(), path), said) << path;
+  }
+  for (const char* path : {"../secret", "..", "sub/../../secret", "/", "out", "out-absolute",
+                           "up/secret", "proc/etc/passwd", "loop"})
+    EXPECT_EQ(by_memory(trap.root(), path), "") << path;
+  EXPECT_EQ(by_memory(trap.root(), trap.tree.path("secret")), "");
+}
+
+TEST(FileBeneath, WhatIsReplacedOrDeletedIsSeenAtOnce) {
+  test::run([] {
+    const Trap trap;
+    const auto root = Directory::open(trap.root());
+    ASSERT_TRUE(root);
+    EXPECT_EQ(contents(*root->open_beneath("a.txt")), "a");
+    trap.tree.write("root/new", "new");
+    ASSERT_EQ(::rename(trap.tree.path("root/new").c_str(), trap.tree.path("root/a.txt").c_str()),
+              0);
+    EXPECT_EQ(contents(*root->open_beneath("a.txt")), "new");
+    ASSERT_EQ(::unlink(trap.tree.path("root/a.txt").c_str()), 0);
+    EXPECT_EQ(root->open_beneath("a.txt").error(), std::errc::no_such_file_or_directory);
+    trap.tree.write("root/a.txt", "again");
+    EXPECT_EQ(contents(*root->open_beneath("a.txt")), "again");
+  });
+}
+
 TEST(FileBeneath, DirectoryUsesThem) {
   test::run([] {
     const Trap trap;
@@ -285,7 +327,8 @@ TEST(FileBeneath, NoDescriptorIsLeftBehind) {
   const Trap trap;
   const int before = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::close(before);
-  for (const Open open : {&at_once, &open_beneath_by_segments})
+  for (const Open open :
+       {Open{&at_once}, Open{&open_beneath_cached}, Open{&open_beneath_by_segments}})
     for (const char* path : {"sub/deep/", "sub/b.txt", "sub/none", "to-sub/b.txt", "sub/../a.txt"})
       (void)outcome(open, trap.root(), path);
   const int after = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
