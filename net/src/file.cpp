@@ -42,6 +42,7 @@ File& File::operator=(File&& o) noexcept {
 
 Result<std::size_t> File::read_at(std::span<std::byte> into, std::uint64_t offset) const {
   std::size_t got = 0;
+  Wait wait = Wait::perhaps;
   if (!into.empty() && !knows(kCacheIsUntold)) {
     const ssize_t n = sys::read_cached(fd_, into, offset);
     // Nothing is no end: Linux 5.9 and 5.10 say so of what is not cached (preadv2(2), BUGS).
@@ -50,8 +51,9 @@ Result<std::size_t> File::read_at(std::span<std::byte> into, std::uint64_t offse
     if (n == -EOPNOTSUPP || n == -ENOSYS || n == -EPERM)
       known_.fetch_or(kCacheIsUntold, std::memory_order_relaxed);
     if (got == into.size()) return got;
+    if (n == -EAGAIN) wait = Wait::surely;
   }
-  const Result<std::size_t> rest = read_waiting(into.subspan(got), offset + got);
+  const Result<std::size_t> rest = read_waiting(into.subspan(got), offset + got, wait);
   if (rest) return got + *rest;
   if (got > 0) return got;  // the next read says what is wrong
   return rest;
@@ -67,9 +69,11 @@ bool File::seems_cached(std::uint64_t offset, std::uint64_t count) const noexcep
   return has(offset) && (count == 1 || has(offset + count - 1));
 }
 
-Result<std::size_t> File::read_waiting(std::span<std::byte> into, std::uint64_t offset) const {
+Result<std::size_t> File::read_waiting(std::span<std::byte> into, std::uint64_t offset,
+                                       Wait wait) const {
+  const auto read = [&] { return sys::read_at(fd_, into, offset); };
   for (;;) {
-    const ssize_t n = blocking([&] { return sys::read_at(fd_, into, offset); });
+    const ssize_t n = wait == Wait::surely ? blocking_long(read) : blocking(read);
     if (n >= 0) return static_cast<std::size_t>(n);
     if (n != -EINTR) return fail_errno(static_cast<int>(-n));
   }

@@ -51,7 +51,9 @@ class File {
   bool knows(Known what) const noexcept {
     return (known_.load(std::memory_order_relaxed) & what) != 0;
   }
-  Result<std::size_t> read_waiting(std::span<std::byte> into, std::uint64_t offset) const;
+  enum class Wait : std::uint8_t { perhaps, surely };
+  Result<std::size_t> read_waiting(std::span<std::byte> into, std::uint64_t offset,
+                                   Wait wait) const;
 
   int fd_ = -1;
   dev_t local_device_ = 0;  // of a file system without a network; 0: none is known
