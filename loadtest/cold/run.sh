@@ -218,7 +218,7 @@ END
 
 mapfile -t ways < <("$tool" --list | cut -d' ' -f1)
 ticking=()
-for way in treadle treadle-long treadle-ring ring-epoll; do
+for way in treadle treadle-hint treadle-ring ring-epoll; do
   [[ " ${ways[*]} " != *" $way "* ]] || ticking+=("$way")
 done
 # shellcheck disable=SC2016

@@ -1,5 +1,5 @@
-// Goroutines on one P: as treadle reads now, as it reads when it is told that the call will be
-// long, and as it would read with a ring in its netpoller.
+// Goroutines on one P: as treadle reads, as it would with a mere hint, and as it would with a ring
+// in its netpoller.
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -79,11 +79,11 @@ void read_by_file(const Job& job) {
   });
 }
 
-void read_long(const Job& job) {
+void read_hinted(const Job& job) {
   read_by_goroutines(job, [&](std::span<std::byte> into, std::uint64_t offset) -> ssize_t {
     const ssize_t n = read_cached(job.fd, into, offset);
     if (n != -EAGAIN) return n;
-    return treadle::blocking_long([&] { return read_at(job.fd, into, offset); });
+    return treadle::blocking([&] { return read_at(job.fd, into, offset); });
   });
 }
 
@@ -157,8 +157,8 @@ void on_one_p(const Job& job) {
 std::vector<Way> treadle_ways() {
   std::vector<Way> ways = {
       {"treadle", "net::File::read_at()", true, &on_one_p<&read_by_file>},
-      {"treadle-long", "the same, handing the P off at once when the page cache has nothing", true,
-       &on_one_p<&read_long>}};
+      {"treadle-hint", "the same by blocking(): the P may be taken, it is not given away", true,
+       &on_one_p<&read_hinted>}};
   if (Ring::has(IORING_SETUP_COOP_TASKRUN))
     ways.push_back({"treadle-ring",
                     "goroutines over io_uring, woken by an eventfd in the netpoller", true,
