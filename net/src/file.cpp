@@ -1,5 +1,14 @@
 // Files. A hint wakes sysmon when others wait for the P; beside a read of a kilobyte from the page
-// cache that cost more than the whole request. So what can be had without waiting is tried without.
+// cache that cost more than the whole request. So what can be had without waiting is tried without:
+// contents by RWF_NOWAIT, names by RESOLVE_CACHED. A read that was refused so gives its P away.
+//
+// Not built: io_uring for what is not in memory. With an eventfd in the netpoller it took 0.95 of
+// the CPU time of a block at one read at a time, 1.01 in blocks of 1 MB and 0.76 to 0.85 in blocks
+// of 64 KB, which servers send by sendfile, a call that rings lack. It pays for small files that
+// many ask for at once: 0.32 to 0.51 in blocks of 4 KB, from 8 at a time on. Completions interrupt
+// the system calls of the thread that submitted (EINTR), which ours are promised not to be; where
+// they do not, the ring is one thread's. `bash loadtest/cold/run.sh` repeats the figures, and
+// loadtest/cold/REPORT.md says what else was tried.
 #include <treadle/net/file.h>
 
 #include <fcntl.h>

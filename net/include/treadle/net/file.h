@@ -16,8 +16,8 @@ namespace treadle::net {
 
 // An open file. Reads are positional, so that several goroutines may share one. A call that may
 // have to wait for the disk is a blocking system call under a hint (see blocking.h): it blocks the
-// M, never the P, and does not park. What is in memory is had without one, since a hint has its
-// price where others wait for the P. Usable from any thread.
+// M, never the P, and does not park. What is in memory, names and contents, is had without one,
+// since a hint has its price where others wait for the P. Usable from any thread.
 class File {
  public:
   File() noexcept = default;
