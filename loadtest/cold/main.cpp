@@ -1,20 +1,21 @@
 // treadle-cold: what it costs to read blocks of a file that is not in the page cache.
 //
-//   treadle-cold --list                                   the ways: name, what it is
-//   treadle-cold make FILE MIB                            writes FILE
-//   treadle-cold read WAY FILE BLOCK CONCURRENCY SECONDS  makes it cold, reads blocks of BLOCK
-//   bytes treadle-cold tick WAY FILE BLOCK CONCURRENCY SECONDS  the same beside something that is
-//   to
-//                                                         happen each millisecond
-//
-//   treadle-cold files DIR COUNT BYTES                    writes small files into DIR
-//   treadle-cold get PORT PID DIR COUNT CONNECTIONS cold  makes them cold, gets each from a server
-//   treadle-cold get PORT PID DIR COUNT CONNECTIONS warm  gets each as it is
+//   treadle-cold --list
+//       the ways: name, what it is
+//   treadle-cold make FILE MIB
+//       writes FILE
+//   treadle-cold read WAY FILE BLOCK CONCURRENCY SECONDS
+//       makes it cold, reads blocks of BLOCK bytes
+//   treadle-cold tick WAY FILE BLOCK CONCURRENCY SECONDS
+//       the same beside something that is to happen each millisecond
+//   treadle-cold files DIR COUNT BYTES
+//       writes small files into DIR
+//   treadle-cold get PORT PID DIR COUNT CONNECTIONS cold|warm
+//       makes them cold, or leaves them as they are, and gets each from a server
 //
 // Prints lines "metric value", of a block (a file) each: us, cpu_us (of all threads, the server's
-// for get), switches (of threads),
-// from_disk (bytes that came from the disk over those asked for: 1, or it was not cold); and mb_s,
-// busy (CPU time over time). A process measures once.
+// for get), switches (of threads), from_disk (bytes that came from the disk over those asked for:
+// 1, or it was not cold); and mb_s, busy (CPU time over time). A process measures once.
 #include <fcntl.h>
 #include <unistd.h>
 
