@@ -117,6 +117,12 @@ using namespace rt;
 
 namespace {
 
+// A nested hint is the outer one's; inside blocking_long() there is no P to give.
+bool may_hint(const M* m) noexcept {
+  return !m->foreign && (m->blk.load(std::memory_order_relaxed) & 1) == 0 &&
+         (m->req.load(std::memory_order_relaxed) & kReqMask) != kReqLost;
+}
+
 // Gives the P away before a call that will be long. False: nobody could run it.
 bool hand_off_p() noexcept {
   Entry entry;
@@ -141,10 +147,7 @@ bool hand_off_p() noexcept {
 // means that the P is taken. Nothing is entered, no lock is taken.
 [[gnu::noinline]] bool blocking_begin() noexcept {
   M* m = getm();
-  const std::uint32_t blk = m->blk.load(std::memory_order_relaxed);
-  // A nested hint is the outer one's; inside blocking_long() there is no P to give.
-  if (m->foreign || (blk & 1) || (m->req.load(std::memory_order_relaxed) & kReqMask) == kReqLost)
-    return false;
+  if (!may_hint(m)) return false;
   if (sched.blocking_room.load(std::memory_order_relaxed) <= 0) [[unlikely]] {
     wait_for_room();
     m = getm();
@@ -174,22 +177,23 @@ bool hand_off_p() noexcept {
   if (m->req.load(std::memory_order_relaxed) & kReqMask) Entry e;
 }
 
-[[gnu::noinline]] bool blocking_begin_long() noexcept {
-  M* m = getm();
-  if (m->foreign) return false;
-  if (!(m->blk.load(std::memory_order_relaxed) & 1) &&
-      (m->req.load(std::memory_order_relaxed) & kReqMask) != kReqLost &&
-      sched.blocking_room.load(std::memory_order_relaxed) <= 0) [[unlikely]]
+[[gnu::noinline]] LongHint blocking_begin_long() noexcept {
+  if (!may_hint(getm())) return LongHint::none;
+  if (sched.blocking_room.load(std::memory_order_relaxed) <= 0) [[unlikely]]
     wait_for_room();
-  if (hand_off_p()) return false;
-  return blocking_begin();  // nobody could run the P yet; there will be one before long
+  if (hand_off_p()) return LongHint::given_away;
+  // Nobody could run the P yet; there will be one before long.
+  return blocking_begin() ? LongHint::plain : LongHint::none;
 }
 
-[[gnu::noinline]] void blocking_end_long(bool hinted) noexcept {
-  if (hinted)
-    blocking_end();
-  else
-    Entry entry;
+[[gnu::noinline]] void blocking_end_long(LongHint hint) noexcept {
+  switch (hint) {
+    case LongHint::none: return;
+    case LongHint::plain: return blocking_end();
+    case LongHint::given_away: {
+      const Entry entry;  // back to work only with a P
+    }
+  }
 }
 
 }  // namespace treadle::detail

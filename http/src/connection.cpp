@@ -41,7 +41,7 @@ Next Connection::begin() {
   read_until_ = deadline_after(options().header_timeout);
   conn_->set_read_deadline(read_until_);
   enter(Phase::idle);
-  obey_server();
+  obey_server(read_until_);
   // A client mostly sends its request right behind its connect: a look whether it is there would
   // cost a system call that the read does not need.
   may_be_empty_ = tls_ == nullptr;
@@ -49,11 +49,11 @@ Next Connection::begin() {
 }
 
 // After each deadline of our own: what asked for less time before may have seen us too early.
-void Connection::obey_server() {
+void Connection::obey_server(Deadline ours) {
   if (shed_.load())
     raw_->set_read_deadline(Deadline::after(Duration::zero()));
   else if (server_->keep_alive.stopping.load())
-    raw_->set_read_deadline(Deadline::after(options().drain_idle));
+    raw_->set_read_deadline(std::min(ours, Deadline::after(options().drain_idle)));
 }
 
 Next Connection::go_idle() {
@@ -63,7 +63,7 @@ Next Connection::go_idle() {
   read_until_ = deadline_after(options().idle_timeout, now);
   conn_->set_read_deadline(read_until_);
   phase_.store(Phase::idle);
-  obey_server();
+  obey_server(read_until_);
   return Next::wait;
 }
 
@@ -231,8 +231,9 @@ void Connection::limit_read(bool begun) {
     return;
   }
   if (tls_ == nullptr) return;
-  conn_->set_read_deadline(std::min(read_until_, Deadline::after(kRecordTime)));
-  obey_server();
+  const Deadline rest_of_record = std::min(read_until_, Deadline::after(kRecordTime));
+  conn_->set_read_deadline(rest_of_record);
+  obey_server(rest_of_record);
 }
 
 // Part of a TLS record has come, and no more for a while: an Exchange is not held for that. What is
@@ -241,8 +242,7 @@ Next Connection::wait_on() {
   if (read_until_.passed() || shed_.load()) return Next::close;
   drop_exchange();
   conn_->set_read_deadline(read_until_);
-  phase_.store(Phase::idle);
-  obey_server();
+  obey_server(read_until_);
   return Next::wait;
 }
 
@@ -295,8 +295,10 @@ void Connection::send_held() noexcept {
 // Ends our side and reads on for a while.
 void Connection::discard_input(net::Conn& conn) {
   idle_since_.store(coarse_now(), std::memory_order_relaxed);
-  conn.set_read_deadline(Deadline::after(kLingerTime));
-  enter(Phase::lingering);  // before the client can know that it is
+  const Deadline patience = Deadline::after(kLingerTime);
+  conn.set_read_deadline(patience);
+  conn.set_write_deadline(patience);  // of close_notify; that of the last write may have passed
+  enter(Phase::lingering);            // before the client can know that it is
   if (!conn.shutdown_write() || shed_.load()) return;
   std::array<std::byte, 4096> dropped;
   for (std::size_t total = 0; total < kLingerBytes;) {

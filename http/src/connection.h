@@ -136,7 +136,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void discard_input(net::Conn& conn);
   void enter(Phase next);  // from a phase that hurry() may be changing
   bool touch(Deadline d) noexcept;
-  void obey_server();
+  void obey_server(Deadline ours);
   void say_goodbye() noexcept;
   // Answers with an error, then ends the connection so that the client gets to read it.
   Next refuse(int code, std::string_view reason);
@@ -200,6 +200,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // itself is told may be less.
   Deadline read_until_;
   std::atomic<TimePoint> idle_since_;
+  std::uint64_t body_bytes_ = 0;  // of all answers
   // Written by the connection's goroutine only, read by stats().
   std::atomic<std::uint64_t> requests_{0};
   Doing doing_;

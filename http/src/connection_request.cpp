@@ -193,11 +193,12 @@ Next Connection::after_response(ResponseWriter::End how) {
   if (claim >= ResponseClaim::State::timed_out) return after_late(claim);
   // What the client has sent, or goes on to send, would turn our close into a reset, and that would
   // destroy what of the answer has not left. Of who asks for our close no more is expected, but for
-  // an empty line or TLS's close_notify; a short answer has left by then, in one packet with our
-  // end.
+  // an empty line or TLS's close_notify; short answers have left by then, the last in one packet
+  // with our end. Of long ones before it the client may have read nothing yet.
   constexpr std::uint64_t kLeavesAtOnce = 8 * 1024;
+  body_bytes_ += x.writer.body_bytes();
   const bool lingers = x.request.head.keep_alive || !x.body.complete() || !x.in.unread().empty() ||
-                       x.writer.body_bytes() > kLeavesAtOnce;
+                       body_bytes_ > kLeavesAtOnce;
   if (hijacked_.load(std::memory_order_relaxed)) {
     // Not context_.end(), which may watch the peer anew: the watch is the new owner's now.
     context_.cancel();

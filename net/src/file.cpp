@@ -42,10 +42,12 @@ Result<File> File::open(const std::string& path) {
 }
 
 File& File::operator=(File&& o) noexcept {
-  File taken(std::move(o));
+  File taken(std::move(o));  // which closes ours by what is known of ours
   std::swap(fd_, taken.fd_);
-  local_device_ = taken.local_device_;
+  std::swap(local_device_, taken.local_device_);
+  const std::uint8_t known = known_.load(std::memory_order_relaxed);
   known_.store(taken.known_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  taken.known_.store(known, std::memory_order_relaxed);
   return *this;
 }
 

@@ -47,12 +47,12 @@ int open_resolved(int directory, const std::string& relative, std::uint64_t reso
 
 }  // namespace
 
-int open_beneath_cached(int directory, const std::string& relative) noexcept {
+[[gnu::noinline]] int open_beneath_cached(int directory, const std::string& relative) noexcept {
   const int fd = open_resolved(directory, relative, kBeneath | RESOLVE_CACHED | RESOLVE_NO_XDEV);
   return fd == -EINVAL ? -ENOSYS : fd;  // kernels before 5.12 do not know RESOLVE_CACHED
 }
 
-int open_beneath_at_once(int directory, const std::string& relative) noexcept {
+[[gnu::noinline]] int open_beneath_at_once(int directory, const std::string& relative) noexcept {
   // EAGAIN: something was renamed while a ".." was resolved, so that the kernel could not be sure.
   for (int tries = 0;; ++tries) {
     const int fd = open_resolved(directory, relative, kBeneath);

@@ -28,9 +28,8 @@
 // Rejected: splice, from a connection through a pipe to another one or to a file. Ratios of CPU to
 // read and write, or to sendfile, of bare loops over loopback, pinned as above, windows in turn:
 //   - messages of 64 B and 1 KiB relayed: 1.09 to 1.13 (a splice costs more than a read, and a
-//   short
-//     one may only mean that the pipe is full, so another must learn EAGAIN); of 16 KiB 0.84 to
-//     0.96; of 64 KiB 0.64 with BBR, 1.4 to 1.5 with CUBIC;
+//     short one may only mean that the pipe is full, so another must learn EAGAIN); of 16 KiB 0.84
+//     to 0.96; of 64 KiB 0.64 with BBR, 1.4 to 1.5 with CUBIC;
 //   - streams relayed: 0.4 to 1.3 with BBR, 0.6 to 1.9 with CUBIC, at 0.4 to 1.05 of the bytes/s;
 //   - uploads of 10 and 100 MB to a file: 0.84 to 0.90 where both move 1 MiB at a time, of 1 MB 0.9
 //     to 1.06;

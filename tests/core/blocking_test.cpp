@@ -182,6 +182,19 @@ TEST(BlockingStats, HandoffsAreCounted) {
   });
 }
 
+// A nested hint is the outer one's, and so is the P: nothing is taken back for it.
+TEST(BlockingStats, NestedLongHintGivesNothingAway) {
+  test::run([] {
+    constexpr int kRounds = 50;
+    const auto before = runtime_stats().handoffs;
+    for (int i = 0; i < kRounds; ++i) {
+      blocking_long([] { blocking_long([] {}); });
+      blocking([] { blocking_long([] {}); });
+    }
+    EXPECT_LE(runtime_stats().handoffs - before, 2U * kRounds);
+  });
+}
+
 // At the limit of threads Ps are no longer taken: everything goes on more slowly, and nothing dies.
 TEST(BlockingDeathTest, ThreadLimitSlowsButDoesNotEnd) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");

@@ -159,7 +159,7 @@ TEST(Https, EmptyLineBeginsTheHeadsTime) {
   run([] {
     const TlsFiles files;
     http::ServerOptions o = with_tls(files);
-    o.header_timeout = 100ms;
+    o.header_timeout = 2s;  // of the first request, too
     o.idle_timeout = 60s;
     RunningServer server(http::Handler{[](Response& res, const Request&) { res.print("ok"); }}, o);
     Client client(server.port(), trusting(files));

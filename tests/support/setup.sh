@@ -44,12 +44,14 @@ need_packages() {
 
 # Configures the preset where that was not done, or where the presets have changed since, and builds
 # the given targets (all when there are none). What it prints goes to standard error. TREADLE_UNITY=ON
-# in the environment sets what CMakeLists.txt describes under this name.
+# in the environment is the option of this name in CMakeLists.txt.
 build_preset() {
-  local preset=$1 dir=$top/build/$1
+  local preset=$1 dir=$top/build/$1 unity=${TREADLE_UNITY:-OFF}
   shift
-  if [ ! -f "$dir/build.ninja" ] || [ "$top/CMakePresets.json" -nt "$dir/build.ninja" ]; then
-    (cd "$top" && cmake --preset "$preset" ${TREADLE_UNITY:+"-DTREADLE_UNITY=$TREADLE_UNITY"}) >&2 ||
+  case $preset in asan | tsan) unity=ON ;; esac # as CMakePresets.json has it
+  if [ ! -f "$dir/build.ninja" ] || [ "$top/CMakePresets.json" -nt "$dir/build.ninja" ] ||
+    ! grep -qxF "TREADLE_UNITY:BOOL=$unity" "$dir/CMakeCache.txt"; then
+    (cd "$top" && cmake --preset "$preset" "-DTREADLE_UNITY=$unity") >&2 ||
       die "cannot configure, see above"
   fi
   ninja -C "$dir" "$@" >&2 || die "the build failed, see above"

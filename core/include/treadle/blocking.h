@@ -6,6 +6,7 @@
 // of 20 us). Socket I/O, sleep, channels and locks of treadle need no hint: they park.
 #pragma once
 
+#include <cstdint>
 #include <utility>
 
 namespace treadle {
@@ -14,8 +15,9 @@ namespace detail {
 // Out of line, so that no thread_local address is computed in the caller's code.
 bool blocking_begin() noexcept;  // false: nothing to end (a nested hint, a plain thread)
 void blocking_end() noexcept;
-bool blocking_begin_long() noexcept;  // true: it became a plain hint
-void blocking_end_long(bool hinted) noexcept;
+enum class LongHint : std::uint8_t { none, plain, given_away };  // none: as false above
+LongHint blocking_begin_long() noexcept;
+void blocking_end_long(LongHint hint) noexcept;
 
 struct BlockingScope {
   BlockingScope() noexcept : begun(blocking_begin()) {}
@@ -27,11 +29,11 @@ struct BlockingScope {
   const bool begun;
 };
 struct LongBlockingScope {
-  LongBlockingScope() noexcept : hinted(blocking_begin_long()) {}
-  ~LongBlockingScope() { blocking_end_long(hinted); }
+  LongBlockingScope() noexcept : hint(blocking_begin_long()) {}
+  ~LongBlockingScope() { blocking_end_long(hint); }
   LongBlockingScope(const LongBlockingScope&) = delete;
   LongBlockingScope& operator=(const LongBlockingScope&) = delete;
-  const bool hinted;
+  const LongHint hint;
 };
 }  // namespace detail
 
