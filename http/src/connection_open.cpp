@@ -34,8 +34,9 @@ bool Connection::open() {
 
 // Both ways: a handshake writes, too.
 void Connection::give_time(Duration d) {
-  raw_->set_deadline(deadline_after(d));
-  obey_server();
+  const Deadline ours = deadline_after(d);
+  raw_->set_deadline(ours);
+  obey_server(ours);
 }
 
 bool Connection::read_proxy() {

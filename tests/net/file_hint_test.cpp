@@ -17,6 +17,7 @@
 #include <treadle/go.h>
 #include <treadle/net/file.h>
 #include <treadle/runtime.h>
+#include <treadle/timer.h>
 
 #include "open_beneath.h"
 #include "support/goroutine.h"
