@@ -202,14 +202,19 @@ TEST_F(DumpDeathTest, QuitShowsAllAndEndsWithTwo) {
 TEST_F(DumpDeathTest, QuitShowsThoseThatOnlyCompute) {
   EXPECT_EXIT(
       {
+        static std::atomic<int> hogs{0};
         std::thread([] {
-          std::this_thread::sleep_for(200ms);
+          while (hogs < 4) std::this_thread::yield();
           ::kill(::getpid(), SIGQUIT);
         }).detach();
         run({.max_procs = 2}, [] {
           ::alarm(60);
-          for (int i = 0; i < 3; ++i) go([] { hog_in_here(nullptr); });
-          hog_in_here(nullptr);
+          const auto hog = [] {
+            ++hogs;
+            hog_in_here(nullptr);
+          };
+          for (int i = 0; i < 3; ++i) go(hog);
+          hog();
         });
       },
       ::testing::ExitedWithCode(2), "SIGQUIT: quit(.|\n)*hog_in_here(.|\n)* goroutines");

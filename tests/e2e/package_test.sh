@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
-find "$work/prefix/include" -name '*.h' | grep -q 'treadle/http/server.h'
+[ -n "$(find "$work/prefix/include" -path '*/treadle/http/server.h')" ]
 
 cmake -S "$source" -B "$work/consumer" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
   -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log" || { cat "$work/configure.log"; exit 1; }
