@@ -91,7 +91,8 @@ class TlsConn final : public Conn {
 
  private:
   enum class Phase : std::uint8_t { handshake, open, failed };
-  static constexpr std::size_t kRecord = 16 * 1024;  // the most a record may hold
+  // The most a record may hold (RFC 8446 5.1); with 4 KB a large body costs a quarter more CPU.
+  static constexpr std::size_t kRecord = 16 * 1024;
   static constexpr std::size_t kPiece = 2 * kRecord;
   class Gather;
 
