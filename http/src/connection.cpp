@@ -198,7 +198,10 @@ Next Connection::read_head() {
       says_goodbye_ = false;
       return Next::close;
     }
-    limit_read(begun);
+    if (begun)
+      limit_head();
+    else if (tls_ != nullptr)
+      limit_record();
     const bool look = std::exchange(may_be_empty_, false);
     const Result<std::size_t> n =
         look ? conn_->read_now(in.room_for_head()) : conn_->read(in.room_for_head());
@@ -220,17 +223,17 @@ Next Connection::read_head() {
   }
 }
 
-// Before each read of a head. The head's time counts from its first byte, that of a connection's
-// first one from the beginning. Over TLS a read may find that part of a record has come: then it
-// waits for the rest with an Exchange in hand, for a while only.
-void Connection::limit_read(bool begun) {
-  if (begun) {
-    const bool counts_already = std::exchange(head_deadline_set_, true);
-    if (!counts_already) read_until_ = deadline_after(options().header_timeout);
-    if (!counts_already || tls_ != nullptr) conn_->set_read_deadline(read_until_);
-    return;
-  }
-  if (tls_ == nullptr) return;
+// Before each read of a head's rest. Its time counts from its first byte, that of a connection's
+// first one from the beginning.
+void Connection::limit_head() {
+  const bool counts_already = std::exchange(head_deadline_set_, true);
+  if (!counts_already) read_until_ = deadline_after(options().header_timeout);
+  if (!counts_already || tls_ != nullptr) conn_->set_read_deadline(read_until_);
+}
+
+// Before the read of a head's first byte over TLS, which may find that part of a record has come:
+// then it waits for the rest with an Exchange in hand, for a while only.
+void Connection::limit_record() {
   const Deadline rest_of_record = std::min(read_until_, Deadline::after(kRecordTime));
   conn_->set_read_deadline(rest_of_record);
   obey_server(rest_of_record);

@@ -130,7 +130,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   // connection.cpp: from bytes to requests, and between them.
   Next read_head();
-  void limit_read(bool begun);
+  void limit_head();
+  void limit_record();
   Next go_idle();
   Next wait_on();
   void discard_input(net::Conn& conn);

@@ -40,7 +40,6 @@
 // the kernel.
 #include <treadle/net/tcp.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -66,23 +67,30 @@ bool tells_what_is_in_memory(const test::TemporaryTree& tree) {
   return again && none_once == -ENOENT && none_again == -ENOENT;
 }
 
-TEST(FileHint, NoneIsGivenForWhatIsInMemory) {
+// With a directory that holds a.txt, where the kernel tells what it has in memory.
+void on_one_p(const std::function<void(const test::TemporaryTree&, const Directory&)>& body) {
   if (test::seeded_scheduler()) GTEST_SKIP() << "who gives a P away is chosen at random";
-  test::run([] {
+  test::run([&] {
     const test::TemporaryTree tree;
     tree.write("a.txt", "a");
     const auto root = Directory::open(tree.path(""));
     ASSERT_TRUE(root);
     if (!tells_what_is_in_memory(tree)) GTEST_SKIP() << "this kernel or file system does not tell";
     const OneP one;
+    body(tree, *root);
+  });
+}
+
+TEST(FileHint, NoneIsGivenForWhatIsInMemory) {
+  on_one_p([](const test::TemporaryTree&, const Directory& root) {
     make_hints_long();
     const std::uint64_t before = handoffs();
     {
-      const auto file = root->open_beneath("a.txt");
+      const auto file = root.open_beneath("a.txt");
       ASSERT_TRUE(file);
       EXPECT_EQ(file->stat()->st_size, 1);
     }
-    EXPECT_FALSE(root->open_beneath("none"));
+    EXPECT_FALSE(root.open_beneath("none"));
     EXPECT_EQ(handoffs(), before);
     EXPECT_TRUE(next_hint_gives_away());
   });
@@ -90,15 +98,8 @@ TEST(FileHint, NoneIsGivenForWhatIsInMemory) {
 
 // By what is known of it, and not of what takes its place.
 TEST(FileHint, NoneIsGivenByTheCloseOfAFileThatIsReplaced) {
-  if (test::seeded_scheduler()) GTEST_SKIP() << "who gives a P away is chosen at random";
-  test::run([] {
-    const test::TemporaryTree tree;
-    tree.write("a.txt", "a");
-    const auto root = Directory::open(tree.path(""));
-    ASSERT_TRUE(root);
-    if (!tells_what_is_in_memory(tree)) GTEST_SKIP() << "this kernel or file system does not tell";
-    const OneP one;
-    auto file = root->open_beneath("a.txt");
+  on_one_p([](const test::TemporaryTree&, const Directory& root) {
+    auto file = root.open_beneath("a.txt");
     ASSERT_TRUE(file);
     make_hints_long();
     const std::uint64_t before = handoffs();
@@ -109,18 +110,11 @@ TEST(FileHint, NoneIsGivenByTheCloseOfAFileThatIsReplaced) {
 }
 
 TEST(FileHint, ThatTheLastCloseOfADeletedFileGives) {
-  if (test::seeded_scheduler()) GTEST_SKIP() << "who gives a P away is chosen at random";
-  test::run([] {
-    const test::TemporaryTree tree;
-    tree.write("a.txt", "a");
-    const auto root = Directory::open(tree.path(""));
-    ASSERT_TRUE(root);
-    if (!tells_what_is_in_memory(tree)) GTEST_SKIP() << "this kernel or file system does not tell";
-    const OneP one;
+  on_one_p([](const test::TemporaryTree& tree, const Directory& root) {
     bool gave = false;
     for (int i = 0; i < 100 && !gave; ++i) {  // as in next_hint_gives_away()
       tree.write("a.txt", "a");
-      auto opened = root->open_beneath("a.txt");
+      auto opened = root.open_beneath("a.txt");
       ASSERT_TRUE(opened);
       std::optional<File> file(std::move(*opened));
       EXPECT_EQ(::unlink(tree.path("a.txt").c_str()), 0);
